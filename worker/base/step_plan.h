@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// StepPlan: what every rank of a group does in one step. The scheduler writes it, the leader ships it, every
+// executor obeys it; the seam that lets ranks hold no policy. It is a delta against a row table that each rank
+// keeps, and never contains a value that an earlier step sampled: a decoding row names "the token sampled
+// last", which the executor already has. The wire form is sluice.worker.v1.StepPlan.
+//
+// An executor applies the parts in this order: released_rows, added, pages, rows.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "worker/base/ids.h"
+#include "worker/base/sampling_params.h"
+
+namespace sluice::worker {
+
+// A sequence takes a row. Its table of pages starts empty.
+struct RowAdd {
+  RowId row = 0;
+  // Position of the first token that a step will compute for this row (greater than 0 after a prefix hit).
+  int32_t position = 0;
+
+  // What only rank 0 needs, since it alone samples; null on other ranks and absent on the wire.
+  struct Sampling {
+    SamplingParams params;
+    uint32_t choice = 0;             // keys the draws together with params.seed
+    std::vector<TokenId> prompt;     // for the repetition penalty
+    std::vector<TokenId> output;     // ids generated before this row began: they count as output
+    std::vector<TokenId> stop_ids;   // masked before params.min_tokens (the model's own ids included, unless ignore_eos)
+  };
+  std::shared_ptr<const Sampling> sampling;
+};
+
+// Pages appended to a row's table, in order of position.
+struct PagesAppend {
+  RowId row = 0;
+  std::vector<PageId> pages;
+};
+
+// The tokens that one row computes in this step; they continue at the row's current position.
+struct RowStep {
+  RowId row = 0;
+  // Known ids (prefill, or ids generated elsewhere). Empty: one token, the one this row sampled last.
+  std::vector<TokenId> ids;
+  // The logits of the last token are wanted and a token is sampled from them.
+  bool sample = false;
+
+  int num_tokens() const { return ids.empty() ? 1 : static_cast<int>(ids.size()); }
+};
+
+struct StepPlan {
+  StepId step = 0;
+  std::vector<RowId> released_rows;
+  std::vector<RowAdd> added;
+  std::vector<PagesAppend> pages;
+  std::vector<RowStep> rows;
+};
+
+}  // namespace sluice::worker

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Executor: one rank's side of a step. It owns the rank's weights, KV pages and row table, applies StepPlans in
+// the order they are submitted, and on rank 0 samples. Two calls, so that step N+1 can be planned while step N
+// runs. Implementations: executor/cpu, and the CUDA plugin.
+//
+// Threads: Submit and Collect are called by one thread, the engine loop (rank 0) or the rank loop (others).
+#pragma once
+
+#include <chrono>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/base/ids.h"
+#include "worker/base/step_plan.h"
+
+namespace sluice::worker {
+
+// The chosen id's log probability and the most likely ids', of the raw logits (natural logarithm).
+struct TokenLogprobs {
+  float logprob = 0.0f;
+  std::vector<TokenId> top_ids;  // most likely first
+  std::vector<float> top_logprobs;
+};
+
+// One row that sampled.
+struct RowSample {
+  RowId row = 0;
+  TokenId id = 0;
+  // The row's logits held a NaN or an infinity: id is meaningless and the request must fail.
+  bool bad_logits = false;
+  TokenLogprobs logprobs;  // filled when the row asked for log probabilities
+};
+
+struct StepResult {
+  StepId step = 0;
+  std::vector<RowSample> samples;  // rank 0 only; in the order of the plan's rows with sample set
+  std::chrono::nanoseconds duration{0};             // of the whole step
+  std::chrono::nanoseconds collective_duration{0};  // spent in collectives, waiting included
+};
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  // Queues a step and returns at once. REQUIRES: plan.step is one more than the last one; rows, positions and
+  // page tables are consistent (the scheduler's invariant). At most two steps are in flight.
+  virtual absl::Status Submit(StepPlan plan) = 0;
+
+  // Blocks until the step has run. Steps are collected in the order of submission. An error is final: the rank
+  // exits, since collectives can no longer be trusted.
+  virtual absl::StatusOr<StepResult> Collect(StepId step) = 0;
+};
+
+}  // namespace sluice::worker
