@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Single decisions of the scheduler; the simulation test covers their interplay.
+#include "worker/scheduler/scheduler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+namespace sluice::worker {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+SequenceSpec Spec(SequenceId id, int prompt_length, int max_tokens, int priority = 0) {
+  std::vector<TokenId> prompt(prompt_length);
+  std::iota(prompt.begin(), prompt.end(), 100);
+  return {.id = id,
+          .priority = priority,
+          .max_length = prompt_length + max_tokens,
+          .prompt = std::make_shared<const std::vector<TokenId>>(std::move(prompt)),
+          .params = std::make_shared<const SamplingParams>()};
+}
+
+SchedulerOptions Options() {
+  return {.max_rows = 4, .max_batched_tokens = 16, .num_pages = 9, .max_model_len = 512};
+}
+
+// Plans, completes and settles one step in which every sampling row gets the id 7.
+std::optional<PlannedStep> RunStep(Scheduler& scheduler) {
+  auto step = scheduler.Plan();
+  if (!step) return step;
+  int samples = 0;
+  for (const RowStep& row : step->plan.rows) samples += row.sample;
+  scheduler.CompleteStep(std::vector<TokenId>(samples, 7));
+  scheduler.SetStepDone(step->plan.step);
+  return step;
+}
+
+TEST(SchedulerTest, PrefillIsCutIntoChunksAndOnlyTheLastOneSamples) {
+  Scheduler scheduler(Options());
+  scheduler.Add(Spec(1, 40, 4));
+  const auto first = RunStep(scheduler);
+  ASSERT_THAT(first->plan.added, SizeIs(1));
+  EXPECT_THAT(first->admitted, ElementsAre(1));
+  EXPECT_EQ(first->plan.rows[0].num_tokens(), 16);
+  EXPECT_FALSE(first->plan.rows[0].sample);
+  EXPECT_EQ(RunStep(scheduler)->plan.rows[0].ids.front(), 116) << "continues where it stopped";
+  const auto third = RunStep(scheduler);
+  EXPECT_EQ(third->plan.rows[0].num_tokens(), 8);
+  EXPECT_TRUE(third->plan.rows[0].sample);
+  const auto decode = RunStep(scheduler);
+  EXPECT_THAT(decode->plan.rows[0].ids, IsEmpty()) << "names the token sampled last";
+  EXPECT_EQ(decode->num_decode_tokens, 1);
+}
+
+TEST(SchedulerTest, DecodesGoBeforePrefill) {
+  Scheduler scheduler(Options());
+  scheduler.Add(Spec(1, 3, 50));
+  RunStep(scheduler);
+  scheduler.Add(Spec(2, 100, 4));
+  const auto step = RunStep(scheduler);
+  ASSERT_THAT(step->plan.rows, SizeIs(2));
+  EXPECT_EQ(step->num_decode_tokens, 1);
+  EXPECT_EQ(step->num_prefill_tokens, 15) << "the rest of the budget";
+}
+
+TEST(SchedulerTest, HigherPriorityIsAdmittedFirst) {
+  Scheduler scheduler(Options());
+  scheduler.Add(Spec(1, 16, 4, 0));
+  scheduler.Add(Spec(2, 16, 4, 5));
+  EXPECT_THAT(RunStep(scheduler)->admitted, ElementsAre(2));
+}
+
+TEST(SchedulerTest, PlansAheadOnlyUpToTheLimit) {
+  Scheduler scheduler(Options());
+  scheduler.Add(Spec(1, 2, 2));
+  ASSERT_TRUE(scheduler.Plan());
+  ASSERT_TRUE(scheduler.Plan()) << "the second id is planned while the first is computed";
+  EXPECT_FALSE(scheduler.Plan()) << "there is no third";
+  EXPECT_THAT(scheduler.CompleteStep({7}), ElementsAre(1));
+  EXPECT_FALSE(scheduler.Plan());
+}
+
+TEST(SchedulerTest, SamplesOfRemovedSequencesAreDropped) {
+  Scheduler scheduler(Options());
+  scheduler.Add(Spec(1, 2, 10));
+  scheduler.Add(Spec(2, 2, 10));
+  ASSERT_TRUE(scheduler.Plan());
+  scheduler.Remove(1);
+  EXPECT_THAT(scheduler.CompleteStep({7, 8}), ElementsAre(kNoSequence, 2));
+}
+
+TEST(SchedulerTest, PagesAreReusedOnlyAfterTheLastStepThatNamesThem) {
+  SchedulerOptions options = Options();
+  options.num_pages = 3;
+  options.max_model_len = 128;
+  options.max_batched_tokens = 128;
+  Scheduler scheduler(options);
+  scheduler.Add(Spec(1, 100, 20));
+  ASSERT_TRUE(scheduler.Plan());
+  scheduler.Remove(1);
+  scheduler.Add(Spec(2, 100, 20));
+  EXPECT_FALSE(scheduler.Plan()) << "step 1 still writes both pages";
+  scheduler.CompleteStep({7});
+  EXPECT_FALSE(scheduler.Plan()) << "this rank is done, others may not be";
+  scheduler.SetStepDone(1);
+  const auto step = scheduler.Plan();
+  ASSERT_TRUE(step);
+  EXPECT_THAT(step->plan.released_rows, ElementsAre(0)) << "told with the next plan";
+  EXPECT_THAT(step->admitted, ElementsAre(2));
+}
+
+TEST(SchedulerTest, PreemptsTheLastArrivedOfTheLowestPriority) {
+  SchedulerOptions options = Options();
+  options.num_pages = 5;
+  options.max_model_len = 256;
+  options.max_batched_tokens = 256;
+  Scheduler scheduler(options);
+  scheduler.Add(Spec(1, 60, 100, 1));
+  RunStep(scheduler);
+  scheduler.Add(Spec(2, 60, 100, 0));
+  RunStep(scheduler);
+  while (scheduler.Load().preemptions == 0) ASSERT_TRUE(RunStep(scheduler));
+  const SchedulerLoad load = scheduler.Load();
+  EXPECT_EQ(load.running, 1);
+  EXPECT_EQ(load.waiting, 1);
+  scheduler.Remove(1);
+  const auto step = RunStep(scheduler);
+  ASSERT_THAT(step->admitted, ElementsAre(2));
+  EXPECT_EQ(step->plan.added[0].sampling->prompt.size(), 60u);
+  EXPECT_GT(step->plan.added[0].sampling->output.size(), 0u) << "keeps what it had generated";
+  EXPECT_EQ(step->plan.rows[0].num_tokens(),
+            static_cast<int>(60 + step->plan.added[0].sampling->output.size()));
+}
+
+}  // namespace
+}  // namespace sluice::worker
