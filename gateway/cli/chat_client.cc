@@ -34,8 +34,7 @@ absl::Status ServerError(int status, const std::string& body) {
   std::string message;
   if (const Json* error = Find(parsed, "error")) message = StringAt(*error, "message");
   if (message.empty()) message = body.substr(0, 200);
-  return absl::FailedPreconditionError(
-      absl::StrCat("the server answered ", status, ": ", message));
+  return absl::FailedPreconditionError(absl::StrCat("the server answered ", status, ": ", message));
 }
 
 // Reads the chunks of one streamed answer.
@@ -166,9 +165,8 @@ absl::StatusOr<AnswerStats> ChatClient::Ask(const std::string& prompt, int inter
   limits.interrupt_fd = interrupt_fd;
   const HttpRequest request{options_.url, "/v1/chat/completions", RequestBody(prompt),
                             options_.bearer_token};
-  const absl::StatusOr<int> status =
-      Fetch(request, limits,
-            [&answer](int code, std::string_view piece) { answer.Read(code, piece); });
+  const absl::StatusOr<int> status = Fetch(
+      request, limits, [&answer](int code, std::string_view piece) { answer.Read(code, piece); });
   const bool interrupted = absl::IsCancelled(status.status());
   if (status.ok() || interrupted) {
     if (status.ok() && *status != 200) return ServerError(*status, answer.error_body());

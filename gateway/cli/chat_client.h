@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ChatClient: one conversation with an OpenAI-compatible endpoint. Keeps the turns, asks for the next one as a
-// stream, hands out its pieces as they arrive. Owned by the chat command; single threaded.
+// ChatClient: one conversation with an OpenAI-compatible endpoint. Keeps the turns, asks for the
+// next one as a stream, hands out its pieces as they arrive. Owned by the chat command; single
+// threaded.
 #pragma once
 
 #include <chrono>
@@ -47,8 +48,9 @@ class ChatClient {
   absl::Status Connect();
   const std::string& model() const { return options_.model; }
 
-  // Sends `prompt` as the user's next turn. The turn and its answer enter the history when the answer ended, also
-  // when it was interrupted (CANCELLED: what came is kept); on any other error the history is as before.
+  // Sends `prompt` as the user's next turn. The turn and its answer enter the history when the
+  // answer ended, also when it was interrupted (CANCELLED: what came is kept); on any other error
+  // the history is as before.
   absl::StatusOr<AnswerStats> Ask(const std::string& prompt, int interrupt_fd,
                                   const AnswerReader& on_piece);
 

@@ -41,7 +41,8 @@ const std::vector<OptionSpec>& Options() {
 constexpr std::string_view kUsage =
     "Usage: sluice chat [OPTION]...\n"
     "Talks with a model in the terminal. Without a terminal on standard input, all of it is one\n"
-    "prompt. Thinking is dimmed; where standard output is no terminal it goes to standard error, so\n"
+    "prompt. Thinking is dimmed; where standard output is no terminal it goes to standard error, "
+    "so\n"
     "that standard output holds the answer alone. Ctrl-C stops an answer, /exit leaves.\n\n";
 
 constexpr std::string_view kCommands =
@@ -219,8 +220,8 @@ class Conversation {
   int Answer(const std::string& prompt) {
     std::optional<AnswerPart> last;
     bool ends_with_newline = true;
-    const auto stats = client_.Ask(
-        prompt, interrupt_fd_, [&](AnswerPart part, std::string_view piece) {
+    const auto stats =
+        client_.Ask(prompt, interrupt_fd_, [&](AnswerPart part, std::string_view piece) {
           PrintPiece(part, piece, last);
           last = part;
           ends_with_newline = piece.back() == '\n';
@@ -263,8 +264,8 @@ class Conversation {
     PrintTo(STDERR_FILENO,
             absl::StrFormat("%s[%d tokens, first after %.3f s, %.1f tokens/s, finish: %s]%s\n",
                             std::string(terminal_.Dim()), stats.completion_tokens,
-                            stats.to_first_token.count(), std::max(rate, 0.0),
-                            stats.finish_reason, std::string(terminal_.Reset())));
+                            stats.to_first_token.count(), std::max(rate, 0.0), stats.finish_reason,
+                            std::string(terminal_.Reset())));
   }
 
   void PrintError(const absl::Status& status) {

@@ -9,8 +9,9 @@
 
 namespace sluice::gateway {
 
-// `api_key` is sent as a bearer token unless --api-key gives another. Returns the process's exit status: 0; 1 when
-// the server cannot be reached or refuses; 2 for a wrong option; 130 when a single answer was interrupted.
+// `api_key` is sent as a bearer token unless --api-key gives another. Returns the process's exit
+// status: 0; 1 when the server cannot be reached or refuses; 2 for a wrong option; 130 when a
+// single answer was interrupted.
 int RunChat(const std::vector<std::string>& args, const Terminal& terminal,
             const std::string& api_key);
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// ChildProcess: a server started by `sluice serve`. Its standard output comes back line by line (that is where
-// servers say which ports they bound); its standard error is ours. It runs in a process group of its own, so that
-// a Ctrl-C reaches it only through us, in the order that drains; and the kernel kills it when we die, however we
-// die. Single threaded: created, read and awaited by the thread that started it, which must be the main thread
-// (the kernel ties the death signal to the starting thread).
+// ChildProcess: a server started by `sluice serve`. Its standard output comes back line by line
+// (that is where servers say which ports they bound); its standard error is ours. It runs in a
+// process group of its own, so that a Ctrl-C reaches it only through us, in the order that drains;
+// and the kernel kills it when we die, however we die. Single threaded: created, read and awaited
+// by the thread that started it, which must be the main thread (the kernel ties the death signal to
+// the starting thread).
 #pragma once
 
 #include <sys/types.h>
@@ -19,8 +20,8 @@ namespace sluice::gateway {
 
 class ChildProcess {
  public:
-  // `path` is executed with `args` (argv[0] excluded). UNAVAILABLE with the path and the system's reason when it
-  // cannot be started.
+  // `path` is executed with `args` (argv[0] excluded). UNAVAILABLE with the path and the system's
+  // reason when it cannot be started.
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(const std::string& path,
                                                              const std::vector<std::string>& args);
   // Kills it with SIGKILL and waits, unless it has ended.
@@ -49,7 +50,8 @@ class ChildProcess {
   std::optional<int> wait_status_;
 };
 
-// Runs a program with our own standard streams and waits for it: its exit status, or 128 plus the signal's number.
+// Runs a program with our own standard streams and waits for it: its exit status, or 128 plus the
+// signal's number.
 absl::StatusOr<int> RunAndWait(const std::string& path, const std::vector<std::string>& args);
 
 }  // namespace sluice::gateway

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line of one subcommand: a table of options, parsed and explained from the same rows. The servers'
-// flags are Abseil's, which are global to a process; subcommands with different options are not, so the `sluice`
-// binary reads its own. Pure functions, any thread.
+// The command line of one subcommand: a table of options, parsed and explained from the same rows.
+// The servers' flags are Abseil's, which are global to a process; subcommands with different
+// options are not, so the `sluice` binary reads its own. Pure functions, any thread.
 #pragma once
 
 #include <map>
@@ -36,8 +36,8 @@ absl::StatusOr<ParsedOptions> ParseOptions(const std::vector<std::string>& args,
 // One line per option, or two where the name is long; at most 100 columns.
 std::string OptionsHelp(const std::vector<OptionSpec>& specs);
 
-// The candidate that differs from `name` by at most two edits (one for names of up to four letters); empty when
-// there is none.
+// The candidate that differs from `name` by at most two edits (one for names of up to four
+// letters); empty when there is none.
 std::string_view ClosestName(std::string_view name,
                              const std::vector<std::string_view>& candidates);
 

@@ -55,10 +55,11 @@ class Exchange {
         resolver_.cancel();
       });
     }
-    asio::co_spawn(io_, Talk(), [this, &interrupt](std::exception_ptr failure, absl::Status status) {
-      result_ = failure ? absl::InternalError("the HTTP client failed") : std::move(status);
-      interrupt.close();
-    });
+    asio::co_spawn(
+        io_, Talk(), [this, &interrupt](std::exception_ptr failure, absl::Status status) {
+          result_ = failure ? absl::InternalError("the HTTP client failed") : std::move(status);
+          interrupt.close();
+        });
     io_.run();
     if (interrupted_) return absl::CancelledError("interrupted");
     if (!result_.ok()) return result_;
@@ -68,7 +69,7 @@ class Exchange {
  private:
   asio::awaitable<absl::Status> Talk() {
     error_code error;
-    const auto token = asio::redirect_error(asio::use_awaitable, error);
+    auto token = asio::redirect_error(asio::use_awaitable, error);
     const auto endpoints =
         co_await resolver_.async_resolve(request_.url.host, request_.url.port, token);
     if (error) co_return Failure("cannot resolve", error);
@@ -127,9 +128,8 @@ class Exchange {
   }
 
   absl::Status Failure(std::string_view what, error_code error) const {
-    const std::string message =
-        absl::StrCat(std::string(what), " ", request_.url.host, ":", request_.url.port, ": ",
-                     error.message());
+    const std::string message = absl::StrCat(std::string(what), " ", request_.url.host, ":",
+                                             request_.url.port, ": ", error.message());
     if (error == beast::error::timeout) return absl::DeadlineExceededError(message);
     return absl::UnavailableError(message);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A blocking HTTP/1.1 request whose body may stream in and which a file descriptor can interrupt: what a terminal
-// needs of HTTP. Each call opens and closes its own connection. Plain http only. Any thread.
+// A blocking HTTP/1.1 request whose body may stream in and which a file descriptor can interrupt:
+// what a terminal needs of HTTP. Each call opens and closes its own connection. Plain http only.
+// Any thread.
 #pragma once
 
 #include <chrono>
@@ -18,7 +19,8 @@ struct HttpUrl {
   std::string path;  // without a trailing slash; empty for the root
 };
 
-// http://HOST[:PORT][/PATH], IPv6 hosts in brackets. INVALID_ARGUMENT says what is wrong with anything else.
+// http://HOST[:PORT][/PATH], IPv6 hosts in brackets. INVALID_ARGUMENT says what is wrong with
+// anything else.
 absl::StatusOr<HttpUrl> ParseHttpUrl(std::string_view text);
 
 struct HttpRequest {
@@ -30,8 +32,8 @@ struct HttpRequest {
 
 struct HttpLimits {
   std::chrono::milliseconds connect{5000};
-  // Longest silence: from the request to the first byte, and between bytes. 0: none, since a queued request waits
-  // as long as the server lets it.
+  // Longest silence: from the request to the first byte, and between bytes. 0: none, since a queued
+  // request waits as long as the server lets it.
   std::chrono::milliseconds silence{0};
   // When it becomes readable, the request ends with CANCELLED. -1: none.
   int interrupt_fd = -1;
@@ -40,8 +42,8 @@ struct HttpLimits {
 // Called with the status code and each piece of the body, in order.
 using HttpBodyReader = std::function<void(int status, std::string_view piece)>;
 
-// The status code, once the body has ended. UNAVAILABLE when the server cannot be reached or goes away,
-// DEADLINE_EXCEEDED when a limit passes, CANCELLED when interrupted.
+// The status code, once the body has ended. UNAVAILABLE when the server cannot be reached or goes
+// away, DEADLINE_EXCEEDED when a limit passes, CANCELLED when interrupted.
 absl::StatusOr<int> Fetch(const HttpRequest& request, const HttpLimits& limits,
                           const HttpBodyReader& on_body);
 

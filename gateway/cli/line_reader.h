@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LineReader: lines typed at a terminal, interruptible by Ctrl-C (read from a signalfd) without losing the program.
-// Single threaded.
+// LineReader: lines typed at a terminal, interruptible by Ctrl-C (read from a signalfd) without
+// losing the program. Single threaded.
 #pragma once
 
 #include <string>

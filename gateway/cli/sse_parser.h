@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SseParser: server-sent events from a byte stream cut anywhere. Only the data field matters to the OpenAI API; the
-// other fields and comments are skipped. One stream, one thread.
+// SseParser: server-sent events from a byte stream cut anywhere. Only the data field matters to the
+// OpenAI API; the other fields and comments are skipped. One stream, one thread.
 #pragma once
 
 #include <string>

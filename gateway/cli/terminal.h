@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the terminal can show. Decided once in main from isatty, TERM and NO_COLOR, passed down by value, so that
-// nothing else in the folder reads the environment. Immutable.
+// What the terminal can show. Decided once in main from isatty, TERM and NO_COLOR, passed down by
+// value, so that nothing else in the folder reads the environment. Immutable.
 #pragma once
 
 #include <string>
@@ -20,12 +20,13 @@ struct Terminal {
   std::string_view Reset() const { return color ? "\033[0m" : ""; }
 };
 
-// `term` and `no_color` are the values of TERM and NO_COLOR, null when unset. An unset or "dumb" TERM, and any
-// non-empty NO_COLOR (no-color.org), mean plain text.
+// `term` and `no_color` are the values of TERM and NO_COLOR, null when unset. An unset or "dumb"
+// TERM, and any non-empty NO_COLOR (no-color.org), mean plain text.
 Terminal DetectTerminal(const char* term, const char* no_color);
 
-// What may be shown on a terminal of a model's text: C0 and C1 controls other than newline and tab are dropped, or an
-// answer could move the cursor, retitle the window or paste into the shell. `text` is UTF-8 cut between characters.
+// What may be shown on a terminal of a model's text: C0 and C1 controls other than newline and tab
+// are dropped, or an answer could move the cursor, retitle the window or paste into the shell.
+// `text` is UTF-8 cut between characters.
 std::string WithoutControls(std::string_view text);
 
 // Writes all of `text` to a file descriptor; false when the reader has gone.

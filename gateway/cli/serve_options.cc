@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/cli/serve_options.h"
+
+#include <charconv>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "proto/wire/status_macros.h"
+
+namespace sluice::gateway {
+namespace {
+
+enum Receiver : int { kUs = 0, kWorker = 1, kGateway = 2, kBoth = 3 };
+
+struct ServeOption {
+  OptionSpec spec;
+  Receiver receiver;
+};
+
+const std::vector<ServeOption>& Table() {
+  static const auto* table = new std::vector<ServeOption>{
+      {{"config", "FILE", "YAML file of these options, read by both servers."}, kBoth},
+      {{"tp-size", "N", "Tensor-parallel ranks, one process each: 1, 2, 4 or 8. Default 1."},
+       kWorker},
+      {{"device", "auto|cpu|cuda", "Where the model runs. Default auto."}, kWorker},
+      {{"max-model-len", "N", "Longest prompt plus answer, in tokens. Default: the model's."},
+       kWorker},
+      {{"rope-scaling", "JSON", "YaRN scaling, in place of the model's own."}, kWorker},
+      {{"kv-cache-dtype", "auto|fp8", "Type of the KV cache. Default auto."}, kWorker},
+      {{"max-num-seqs", "N", "Most sequences that run at once."}, kWorker},
+      {{"max-batched-tokens", "N", "Most tokens in one step."}, kWorker},
+      {{"max-queued-requests", "N", "Most requests that wait; more are refused."}, kWorker},
+      {{"gpu-memory-utilization", "X", "Fraction of the GPU's memory to use."}, kWorker},
+      {{"load-format", "auto|dummy", "dummy: random weights of the config's shapes."}, kWorker},
+      {{"served-model-name", "NAME", "The model's name in the API. Default: the folder's."}, kBoth},
+      {{"http-port", "N", "OpenAI API. Default 8000; 0: any free one."}, kUs},
+      {{"grpc-port", "N", "gRPC API. Default 50051, or a free one where that is taken."}, kUs},
+      {{"metrics-port", "N", "Prometheus. Default 9090, or a free one where that is taken."}, kUs},
+      {{"sampling-defaults", "model|mode", "Where unset sampling parameters come from."}, kGateway},
+      {{"trust-user-control-tokens", "", "Let clients write control tokens."}, kGateway},
+      {{"tls-cert", "FILE", "Serve TLS with this certificate chain (PEM)."}, kGateway},
+      {{"tls-key", "FILE", "The certificate's private key (PEM)."}, kGateway},
+      {{"api-keys-file", "FILE", "Only these bearer tokens may ask."}, kGateway},
+      {{"drain-timeout", "SECONDS", "How long running requests may go on at a stop."}, kBoth},
+      {{"log-format", "text|json", "Default text."}, kBoth},
+      {{"help", "", "Show this."}, kUs},
+  };
+  return *table;
+}
+
+std::vector<OptionSpec> Specs() {
+  std::vector<OptionSpec> specs;
+  for (const ServeOption& option : Table()) specs.push_back(option.spec);
+  return specs;
+}
+
+absl::Status ReadPort(const ParsedOptions& parsed, const char* name, int* port) {
+  if (!parsed.Has(name)) return absl::OkStatus();
+  const std::string text = parsed.Get(name);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *port);
+  if (error != std::errc() || end != text.data() + text.size() || *port < 0 || *port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", name, " must be a port from 0 to 65535, not '", text, "'"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& args) {
+  SLUICE_ASSIGN_OR_RETURN(const ParsedOptions parsed, ParseOptions(args, Specs()));
+  ServeOptions options;
+  options.help = parsed.Has("help");
+  if (options.help) return options;
+  if (parsed.positional.size() != 1) {
+    return absl::InvalidArgumentError(
+        parsed.positional.empty()
+            ? "give the model's folder: sluice serve MODEL_DIR"
+            : absl::StrCat("one model folder is served, but there are ", parsed.positional.size(),
+                           ": '", parsed.positional[0], "' and '", parsed.positional[1], "'"));
+  }
+  options.model_dir = parsed.positional[0];
+  options.worker_args = options.gateway_args = {absl::StrCat("--model=", options.model_dir)};
+  for (const ServeOption& option : Table()) {
+    const std::string name(option.spec.name);
+    if (!parsed.Has(name)) continue;
+    const std::string flag = absl::StrCat("--", name, "=", parsed.Get(name));
+    if (option.receiver & kWorker) options.worker_args.push_back(flag);
+    if (option.receiver & kGateway) options.gateway_args.push_back(flag);
+  }
+  SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "http-port", &options.http_port));
+  SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "grpc-port", &options.grpc_port));
+  SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "metrics-port", &options.metrics_port));
+  options.grpc_port_given = parsed.Has("grpc-port");
+  options.metrics_port_given = parsed.Has("metrics-port");
+  return options;
+}
+
+std::string ServeHelp() {
+  return absl::StrCat(
+      "Usage: sluice serve MODEL_DIR [OPTION]...\n"
+      "Serves a Hugging Face model folder on this host: a worker group and a gateway. Ctrl-C "
+      "drains "
+      "and stops.\n\n",
+      OptionsHelp(Specs()));
+}
+
+std::string CheckHelp() {
+  return absl::StrCat(
+      "Usage: sluice check MODEL_DIR [OPTION]...\n"
+      "Validates a model folder and a configuration without serving: weights, shards, tokenizer "
+      "and "
+      "chat template.\nTakes the options of serve; ports are not looked at.\n\n",
+      OptionsHelp(Specs()));
+}
+
+}  // namespace sluice::gateway

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options of `sluice serve` and `sluice check`, and which of the two servers each is passed on
+// to. Pure functions, any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "gateway/cli/command_line.h"
+
+namespace sluice::gateway {
+
+struct ServeOptions {
+  std::string model_dir;
+  std::vector<std::string> worker_args;   // without --listen and --metrics-port
+  std::vector<std::string> gateway_args;  // without --workers and the ports
+  // Absent options: the well-known port, and any free one where that is taken (HTTP: refused
+  // instead, since clients are told that port).
+  int http_port = 8000;
+  int grpc_port = 50051;
+  int metrics_port = 9090;
+  bool grpc_port_given = false;
+  bool metrics_port_given = false;
+  bool help = false;
+};
+
+// INVALID_ARGUMENT names the option, or says that the model folder is missing.
+absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& args);
+std::string ServeHelp();
+
+// `sluice check` takes the same options, so that a serve line can be checked by changing one word.
+std::string CheckHelp();
+
+}  // namespace sluice::gateway
