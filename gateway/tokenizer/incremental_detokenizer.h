@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// IncrementalDetokenizer: ids of one stream to UTF-8 text, id by id. It holds back only an incomplete UTF-8
-// sequence (at most 3 bytes); an impossible sequence becomes U+FFFD at once, as Python's errors="replace" would
-// show it. For any chunking, the joined output and Flush equal Tokenizer::Decode of all ids. Not thread safe;
-// one per choice.
+// IncrementalDetokenizer: ids of one stream to UTF-8 text, id by id. It holds back only an
+// incomplete UTF-8 sequence (at most 3 bytes); an impossible sequence becomes U+FFFD at once, as
+// Python's errors="replace" would show it. For any chunking, the joined output and Flush equal
+// Tokenizer::Decode of all ids. Not thread safe; one per choice.
 #pragma once
 
 #include <string>
