@@ -4,6 +4,7 @@
 // the model through the template. Pure functions, any thread.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>

@@ -49,7 +49,4 @@ class ChatAggregator {
   std::map<int, ChoiceDelta> choices_;  // joined deltas
 };
 
-// Appends `delta` to `whole`: strings joined, tool calls merged by index, the end taken over.
-void JoinDelta(const ChoiceDelta& delta, ChoiceDelta& whole);
-
 }  // namespace sluice::gateway

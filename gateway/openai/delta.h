@@ -56,6 +56,10 @@ struct ChoiceDelta {
   int reasoning_tokens = 0;
 };
 
+// Appends `delta` to `whole`: strings joined, tool calls merged by index, counts and the end taken
+// over.
+void JoinDelta(const ChoiceDelta& delta, ChoiceDelta& whole);
+
 // Sums over all choices.
 struct ResponseUsage {
   int prompt_tokens = 0;
