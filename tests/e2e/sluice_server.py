@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts `sluice serve` on free ports for an end-to-end test, and makes the small models the tests serve."""
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("SLUICE_BINARY_DIR", ROOT / "build"))
+SLUICE = BUILD / "bin" / "sluice"
+# Long, since CI machines are slow and busy; nothing waits this long when all is well.
+PATIENCE_S = 120.0
+
+# Four heads, 512 = 4 x 128 intermediate rows: the smallest shape that four ranks can share.
+SMALL_SHAPE = ("--hidden-size", "256", "--intermediate-size", "512", "--layers", "2")
+
+
+def random_model(*shape, seed=1):
+    """Folder of a random-weight model with the real tokenizer, made once per shape, seed and maker."""
+    maker = ROOT / "deploy" / "demo_model" / "random_checkpoint.py"
+    template = ROOT / "deploy" / "demo_model" / "chat_template.jinja"
+    shape = shape or SMALL_SHAPE
+    key = hashlib.sha256(repr((shape, seed)).encode() + maker.read_bytes() + template.read_bytes()).hexdigest()[:12]
+    folder = BUILD / "e2e_models" / key
+    if not (folder / "config.json").is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, maker, "--tokenizer", ROOT / "tests/golden/qwen3/tokenizer.json.xz",
+                        "--chat-template", template, "--output", folder, "--seed", str(seed), *shape], check=True)
+    return folder
+
+
+def wait_for(condition, what, patience_s=PATIENCE_S):
+    """Polls until condition() is true and returns its value; fails with `what` otherwise."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"still not so after {patience_s:.0f} s: {what}")
+
+
+def processes_in_session(session):
+    """Ids of the live processes of one session: everything that a server started, wherever it was reparented."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(entry.name))
+    return found
+
+
+class SluiceServer:
+    """One `sluice serve` in a session of its own, its output kept. Use as a context manager."""
+
+    def __init__(self, model, *options, wait=True):
+        self.output = []
+        self.process = subprocess.Popen(
+            [SLUICE, "serve", str(model), "--http-port=0", "--grpc-port=0", "--metrics-port=0", "--device=cpu",
+             *options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True)
+        self.session = self.process.pid
+        self.addresses = {}
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        if wait:
+            self.await_ready()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.output.append(line)
+            if line.startswith("listening "):
+                self.addresses = dict(word.split("=", 1) for word in line.split()[1:])
+
+    def await_ready(self):
+        try:
+            wait_for(lambda: self.addresses or self.process.poll() is not None, "sluice serve listens")
+        except AssertionError:
+            self.kill()
+            raise
+        if not self.addresses:
+            self.reader.join()
+            raise AssertionError(f"sluice serve ended with {self.process.returncode}:\n{self.text()}")
+
+    def text(self):
+        return "".join(self.output)
+
+    @property
+    def url(self):
+        return f"http://{self.addresses['http']}"
+
+    @property
+    def grpc_address(self):
+        return self.addresses["grpc"]
+
+    def metrics(self):
+        """Values of the gateway's metrics by name and labels, as written."""
+        with urllib.request.urlopen(f"http://{self.addresses['metrics']}/metrics", timeout=30) as response:
+            return parse_metrics(response.read().decode())
+
+    def worker_metrics(self):
+        """The leader's metrics."""
+        with urllib.request.urlopen(f"http://{self.addresses['worker_metrics']}/metrics", timeout=30) as response:
+            return parse_metrics(response.read().decode())
+
+    def stop(self, signal_number=signal.SIGTERM):
+        """Asks it to stop, and returns the exit status once it has."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        status = self.process.wait(timeout=PATIENCE_S)
+        self.reader.join(timeout=PATIENCE_S)
+        return status
+
+    def kill(self):
+        for pid in processes_in_session(self.session):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait(timeout=PATIENCE_S)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, failure, *_):
+        try:
+            status = self.stop()
+            left = processes_in_session(self.session)
+            if failure is None:
+                assert status == 0, f"sluice serve ended with {status}:\n{self.text()}"
+                assert not left, f"processes left behind: {left}"
+        finally:
+            self.kill()
+            if failure is not None:
+                print(self.text())
+
+
+def parse_metrics(text):
+    values = {}
+    for line in text.splitlines():
+        match = re.match(r"^([a-zA-Z_:][\w:]*(?:\{.*\})?) (\S+)$", line)
+        if match:
+            values[match.group(1)] = float(match.group(2))
+    return values
