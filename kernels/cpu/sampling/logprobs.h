@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Log probabilities of the raw logits (before temperature, penalties, bias and masks), as vLLM's
+// raw_logprobs mode and OpenAI's API report them: logprob[i] = x[i] - max - ln(sum over j of
+// exp(x[j] - max)). The sum runs over the whole row, padding rows included, as Transformers'
+// log_softmax does: blocks of 1,024 in 16 float lanes each, blocks added in double.
+#pragma once
+
+#include <cstdint>
+
+namespace sluice::kernels::cpu {
+
+inline constexpr int kMaxLogprobs = 20;
+
+struct Logprobs {
+  float chosen = 0.0f;
+  int num_top = 0;
+  int32_t top_ids[kMaxLogprobs] = {};  // most likely first, ties by lower id
+  float top_logprobs[kMaxLogprobs] = {};
+};
+
+// logits [num_logits] f32, all finite. The top_k most likely ids are taken among ids < vocab_size
+// (what lies beyond is padding and has no text). REQUIRES: 0 <= chosen < num_logits, 0 <= top_k <=
+// kMaxLogprobs.
+Logprobs RawLogprobs(const float* logits, int64_t num_logits, int64_t vocab_size, int32_t chosen,
+                     int top_k);
+
+}  // namespace sluice::kernels::cpu

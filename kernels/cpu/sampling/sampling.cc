@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/sampling/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "kernels/cpu/sampling/philox.h"
+#include "kernels/cpu/simd/kernel_table.h"
+
+namespace sluice::kernels::cpu {
+namespace {
+
+constexpr float kGreedyBelow = 1e-5f;
+constexpr float kMasked = -std::numeric_limits<float>::infinity();
+// Up to here a running heap finds the k-th largest logit in one pass; above, a selection on a copy.
+constexpr int kHeapTopK = 256;
+
+}  // namespace
+
+SampleResult Sampler::Sample(std::span<const float> logits, int64_t vocab_size,
+                             const SamplerParams& params, const TokenHistory* history,
+                             int64_t output_position) {
+  candidates_.clear();
+  bool finite = true;
+  simd::Active().max_finite(logits.data(), static_cast<int64_t>(logits.size()), &finite);
+  if (!finite) return {.outcome = SampleOutcome::kBadLogits};
+
+  const int64_t num_ids = std::min(vocab_size, static_cast<int64_t>(logits.size()));
+  logits_.assign(logits.begin(), logits.begin() + num_ids);
+  ApplyMasks(params, output_position);
+  if (history != nullptr && params.UsesHistory()) ApplyPenalties(params, *history);
+
+  const auto largest = std::max_element(logits_.begin(), logits_.end());  // the first of equals
+  if (largest == logits_.end() || *largest == kMasked)
+    return {.outcome = SampleOutcome::kNothingAllowed};
+  if (params.temperature < kGreedyBelow) {
+    return {.id = static_cast<int32_t>(largest - logits_.begin())};
+  }
+
+  const float scaled_largest = *largest / params.temperature;
+  if (!std::isfinite(scaled_largest)) return {.id = static_cast<int32_t>(largest - logits_.begin())};
+  CollectCandidates(params, scaled_largest);
+  double total = 0.0;
+  for (const Candidate& candidate : candidates_) total += double{candidate.weight};
+  const double target =
+      total * SampleUniform(params.seed, params.choice, static_cast<uint64_t>(output_position));
+  double sum = 0.0;
+  int32_t id = 0;
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.weight == 0.0f) continue;  // rounding must not pick an id of probability 0
+    id = candidate.id;
+    sum += double{candidate.weight};
+    if (sum > target) break;
+  }
+  return {.id = id};
+}
+
+void Sampler::ApplyMasks(const SamplerParams& params, int64_t output_position) {
+  const auto num_ids = static_cast<int64_t>(logits_.size());
+  auto in_range = [num_ids](int32_t id) { return id >= 0 && id < num_ids; };
+  if (!params.allowed_ids.empty()) {
+    scratch_.assign(logits_.size(), kMasked);
+    for (int32_t id : params.allowed_ids) {
+      if (in_range(id)) scratch_[id] = logits_[id];
+    }
+    logits_.swap(scratch_);
+  }
+  for (int32_t id : params.banned_ids) {
+    if (in_range(id)) logits_[id] = kMasked;
+  }
+  if (output_position < params.min_tokens) {
+    for (int32_t id : params.stop_ids) {
+      if (in_range(id)) logits_[id] = kMasked;
+    }
+  }
+  for (const LogitBias& bias : params.logit_bias) {
+    if (in_range(bias.id)) logits_[bias.id] += bias.bias;
+  }
+}
+
+void Sampler::ApplyPenalties(const SamplerParams& params, const TokenHistory& history) {
+  const auto num_ids = static_cast<int64_t>(logits_.size());
+  for (const TokenHistory::Entry& entry : history.entries()) {
+    if (entry.id < 0 || entry.id >= num_ids) continue;
+    float& x = logits_[entry.id];
+    x = x > 0.0f ? x / params.repetition_penalty : x * params.repetition_penalty;
+    if (entry.output_count > 0) {
+      x -= params.frequency_penalty * static_cast<float>(entry.output_count);
+      x -= params.presence_penalty;
+    }
+  }
+}
+
+void Sampler::CollectCandidates(const SamplerParams& params, float max) {
+  for (float& x : logits_) x /= params.temperature;
+  scratch_.resize(logits_.size());
+  for (size_t i = 0; i < logits_.size(); ++i) scratch_[i] = logits_[i] - max;
+  simd::Active().exp(scratch_.data(), static_cast<int64_t>(scratch_.size()), scratch_.data());
+
+  // min_p first: what it drops is masked when top_k counts. The largest weight is 1.
+  for (size_t i = 0; i < logits_.size(); ++i) {
+    if (logits_[i] == kMasked || scratch_[i] < params.min_p) continue;
+    candidates_.push_back({static_cast<int32_t>(i), logits_[i], scratch_[i]});
+  }
+  const auto num_candidates = static_cast<int64_t>(candidates_.size());
+  if (params.top_k > 0 && params.top_k < num_candidates) {
+    const float threshold = TopKThreshold(params.top_k);
+    std::erase_if(candidates_, [threshold](const Candidate& c) { return c.logit < threshold; });
+  }
+  if (params.top_p < 1.0f) ApplyTopP(params.top_p);
+}
+
+float Sampler::TopKThreshold(int top_k) {
+  scratch_.clear();
+  if (top_k > kHeapTopK) {
+    for (const Candidate& c : candidates_) scratch_.push_back(c.logit);
+    std::nth_element(scratch_.begin(), scratch_.begin() + top_k - 1, scratch_.end(),
+                     std::greater<>());
+    return scratch_[top_k - 1];
+  }
+  for (const Candidate& c : candidates_) {  // a heap of the k largest, the least of them on top
+    if (scratch_.size() < static_cast<size_t>(top_k)) {
+      scratch_.push_back(c.logit);
+      std::push_heap(scratch_.begin(), scratch_.end(), std::greater<>());
+    } else if (c.logit > scratch_.front()) {
+      std::pop_heap(scratch_.begin(), scratch_.end(), std::greater<>());
+      scratch_.back() = c.logit;
+      std::push_heap(scratch_.begin(), scratch_.end(), std::greater<>());
+    }
+  }
+  return scratch_.front();
+}
+
+void Sampler::ApplyTopP(float top_p) {
+  double total = 0.0;
+  for (const Candidate& c : candidates_) total += double{c.weight};
+  // Ids below this weight sum to less than 1 - top_p of the total together, so top_p drops them
+  // all: sorting the rest is enough. The factor leaves room for rounding.
+  const double floor =
+      0.999 * (1.0 - double{top_p}) * total / static_cast<double>(candidates_.size());
+  std::erase_if(candidates_, [floor](const Candidate& c) { return double{c.weight} < floor; });
+  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+  });
+  double before = 0.0;
+  size_t kept = 0;
+  while (kept < candidates_.size() && (kept == 0 || before < double{top_p} * total)) {
+    before += double{candidates_[kept++].weight};
+  }
+  candidates_.resize(kept);
+  std::sort(candidates_.begin(), candidates_.end(),
+            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+}
+
+}  // namespace sluice::kernels::cpu
