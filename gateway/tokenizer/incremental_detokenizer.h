@@ -24,6 +24,9 @@ class IncrementalDetokenizer {
   // What is still held back, as U+FFFD; empty when the stream ended on a character.
   std::string Flush();
 
+  // Bytes held back now (0 to 3).
+  size_t pending_bytes() const { return pending_.size(); }
+
  private:
   const Tokenizer& tokenizer_;
   const bool skip_special_tokens_;
