@@ -25,19 +25,24 @@ GROUP = 128  # rows of a linear that share one scale
 HEAD_DIM = 128
 
 
-def bf16(value):
-    """The two bytes of value rounded to bfloat16 (to nearest, ties to even), little endian."""
+def encode(dtype, value):
+    """The bytes of value as dtype, little endian, rounded to nearest with ties to even."""
+    if dtype == "F32":
+        return struct.pack("<f", value)
+    if dtype == "F16":
+        return struct.pack("<e", value)
     (bits,) = struct.unpack("<I", struct.pack("<f", value))
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).to_bytes(2, "little")
 
 
-def bf16_array(rng, count, levels):
-    """count bfloat16 values, each drawn from 256 levels: one random byte a value keeps a 60M-row table quick."""
-    pairs = [bf16(level) for level in levels]
+def draw(rng, dtype, count, levels):
+    """count values of dtype, each one of 256 levels: a byte a value keeps a table of 60 million quick."""
+    encoded = [encode(dtype, level) for level in levels]
+    width = len(encoded[0])
     drawn = rng.randbytes(count)
-    out = bytearray(2 * count)
-    out[0::2] = drawn.translate(bytes(pair[0] for pair in pairs))
-    out[1::2] = drawn.translate(bytes(pair[1] for pair in pairs))
+    out = bytearray(width * count)
+    for i in range(width):
+        out[i::width] = drawn.translate(bytes(level[i] for level in encoded))
     return bytes(out)
 
 
@@ -57,22 +62,22 @@ class Weights:
         self.rng = rng
         self.tensors = []  # (name, dtype, shape, bytes)
 
-    def normal(self, name, shape, mean, deviation):
-        data = bf16_array(self.rng, math.prod(shape), normal_levels(mean, deviation))
-        self.tensors.append((name, "BF16", shape, data))
+    def normal(self, name, shape, mean, deviation, dtype="BF16"):
+        data = draw(self.rng, dtype, math.prod(shape), normal_levels(mean, deviation))
+        self.tensors.append((name, dtype, shape, data))
 
-    def awq_linear(self, name, in_features, out_features, gain=1.0):
-        # Uniform 4-bit values deviate by 4.6 around the zero point; gain / sqrt(in) keeps activations of order 1.
-        scale = gain / (4.6 * math.sqrt(in_features))
+    def awq_linear(self, name, in_features, out_features, scales="BF16", zero_points=ZERO_POINTS):
+        # Uniform 4-bit values deviate by 4.6 from their middle; weights of 1 / sqrt(in) keep activations of order 1.
+        scale = 1 / (4.6 * math.sqrt(in_features))
         groups = in_features // GROUP
         levels = [scale * (0.75 + 0.5 * i / 255) for i in range(256)]
         self.tensors += [
             (f"{name}.qweight", "I32", [in_features, out_features // 8],
              self.rng.randbytes(in_features * out_features // 2)),
             (f"{name}.qzeros", "I32", [groups, out_features // 8],
-             self.rng.randbytes(groups * out_features // 2).translate(ZERO_POINTS)),
-            (f"{name}.scales", "BF16", [groups, out_features],
-             bf16_array(self.rng, groups * out_features, levels)),
+             self.rng.randbytes(groups * out_features // 2).translate(zero_points)),
+            (f"{name}.scales", scales, [groups, out_features],
+             draw(self.rng, scales, groups * out_features, levels)),
         ]
 
     def write(self, path):
