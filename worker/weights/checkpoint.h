@@ -46,6 +46,7 @@ class Checkpoint {
   // Bytes of all tensors, from their headers (an index's total_size is not trusted: published ones
   // are wrong).
   int64_t tensor_bytes() const { return tensor_bytes_; }
+  int num_tensors() const { return static_cast<int>(tensors_.size()); }
   int num_files() const { return static_cast<int>(files_.size()); }
 
   // Header bytes, names and sizes of the files, in order of their names: feeds the model's digest.
