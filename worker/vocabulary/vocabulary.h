@@ -6,12 +6,15 @@
 // Immutable after Load; any thread may read it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "worker/base/ids.h"
@@ -47,6 +50,10 @@ class Vocabulary {
   enum class Added : char { kNo, kOrdinary, kSpecial };
 
   Vocabulary() = default;
+
+  // Fills bytes_ from model.vocab, byte-level, where no added token stands.
+  absl::Status AddOrdinary(const std::vector<std::pair<std::string, uint64_t>>& vocab,
+                           const std::string& path);
 
   std::vector<std::string> bytes_;  // by id
   std::vector<Added> added_;        // by id
