@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "worker/base/ids.h"
 #include "worker/model/generation_config.h"
 #include "worker/model/qwen3_config.h"
 #include "worker/weights/checkpoint.h"
@@ -23,7 +24,7 @@ struct ModelFolderOptions {
   int tp_size = 1;
   // JSON that replaces config.json's rope_scaling, as --rope-scaling takes it; empty:
   // config.json's.
-  std::string rope_scaling;
+  std::string rope_scaling = {};
   // Random weights of the config's shapes instead of the folder's: config.json is all that must
   // exist.
   bool dummy_weights = false;
@@ -38,16 +39,17 @@ class ModelFolder {
   bool dummy_weights() const { return options_.dummy_weights; }
   const Qwen3Config& config() const { return config_; }
   const GenerationConfig& generation() const { return generation_; }
-  // REQUIRES: !dummy_weights().
-  const Checkpoint& checkpoint() const { return *checkpoint_; }
+  // Null with dummy weights.
+  const std::shared_ptr<const Checkpoint>& checkpoint() const { return checkpoint_; }
 
   // sha256 over config.json, the rope scaling in force, the safetensors headers and the file sizes,
   // in lower-case hex. Ranks with equal digests load the same model.
   const std::string& digest() const { return digest_; }
 
-  int64_t num_parameters() const;
-  // What one rank keeps in memory on the CPU: its shard of the weights, and one KV page over all
-  // layers (float32).
+  // What loading goes through, for progress.
+  int64_t BytesToRead() const;
+  // What one rank keeps in memory on the CPU: its packed shard of the weights, and one KV page over
+  // all layers (float32).
   int64_t WeightBytesPerRank() const;
   int64_t KvBytesPerPagePerRank() const;
   int64_t KvBytesPerTokenPerRank() const { return KvBytesPerPagePerRank() / kPageTokens; }
@@ -62,7 +64,7 @@ class ModelFolder {
   ModelFolderOptions options_;
   Qwen3Config config_;
   GenerationConfig generation_;
-  std::unique_ptr<const Checkpoint> checkpoint_;
+  std::shared_ptr<const Checkpoint> checkpoint_;
   std::string digest_;
 };
 

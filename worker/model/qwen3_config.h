@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "worker/model/rope_scaling.h"
 #include "worker/weights/quantization_config.h"
 
 namespace sluice::worker {
@@ -16,16 +17,6 @@ namespace sluice::worker {
 inline constexpr int kGroupSize = 128;
 // Every Qwen3 has heads of this size; the KV page layout and the kernels rely on it.
 inline constexpr int kHeadDim = 128;
-
-// YaRN, static: the only rope scaling that Qwen3 documents.
-struct YarnScaling {
-  double factor = 1.0;
-  int original_max_position_embeddings = 0;
-  double beta_fast = 32.0;
-  double beta_slow = 1.0;
-  double attention_factor =
-      0.0;  // on cos and sin; 0.1 ln(factor) + 1 unless the file says otherwise
-};
 
 struct Qwen3Config {
   int hidden_size = 0;
