@@ -28,7 +28,7 @@ struct CpuExecutorOptions {
       0;  // of this rank's kernels; 0: the machine's hardware threads over world_size, at least 1
   // Called from the creating thread while weights load, with rising done_bytes; the last call has
   // both equal.
-  std::function<void(int64_t done_bytes, int64_t total_bytes)> on_progress;
+  std::function<void(int64_t done_bytes, int64_t total_bytes)> on_progress = {};
 };
 
 class CpuExecutor final : public Executor {

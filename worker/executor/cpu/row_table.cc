@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/executor/cpu/row_table.h"
+
+#include "absl/strings/str_cat.h"
+#include "proto/wire/status_macros.h"
+
+namespace sluice::worker {
+namespace {
+
+template <typename... Args>
+absl::Status Contradiction(const Args&... args) {
+  return absl::InternalError(absl::StrCat("the step plan contradicts the row table: ", args...));
+}
+
+bool UsesHistory(const SamplingParams& params) {
+  return params.repetition_penalty != 1.0f || params.presence_penalty != 0.0f ||
+         params.frequency_penalty != 0.0f;
+}
+
+}  // namespace
+
+RowTable::RowTable(const RowTableLimits& limits)
+    : limits_(limits), rows_(static_cast<size_t>(limits.max_rows)) {}
+
+RowTable::Row* RowTable::Find(RowId row) {
+  if (row < 0 || row >= limits_.max_rows || !rows_[static_cast<size_t>(row)].used) return nullptr;
+  return &rows_[static_cast<size_t>(row)];
+}
+
+absl::Status RowTable::Apply(const StepPlan& plan, StepBatch* batch) {
+  *batch = StepBatch();
+  for (const RowId row : plan.released_rows) SLUICE_RETURN_IF_ERROR(Release(row));
+  for (const RowAdd& add : plan.added) SLUICE_RETURN_IF_ERROR(Add(add));
+  for (const PagesAppend& append : plan.pages) SLUICE_RETURN_IF_ERROR(AppendPages(append));
+  for (const RowStep& step : plan.rows) SLUICE_RETURN_IF_ERROR(Advance(step, batch));
+  return absl::OkStatus();
+}
+
+absl::Status RowTable::Release(RowId row) {
+  Row* found = Find(row);
+  if (found == nullptr) return Contradiction("row ", row, " is released but not in use");
+  *found = Row();
+  return absl::OkStatus();
+}
+
+absl::Status RowTable::Add(const RowAdd& add) {
+  if (add.row < 0 || add.row >= limits_.max_rows || Find(add.row) != nullptr) {
+    return Contradiction("row ", add.row, " is added but in use, or not below ", limits_.max_rows);
+  }
+  if (add.position < 0) return Contradiction("row ", add.row, " begins at ", add.position);
+  Row& row = rows_[static_cast<size_t>(add.row)];
+  row.used = true;
+  row.position = add.position;
+  row.sampling = add.sampling;
+  if (add.sampling != nullptr) {
+    row.num_outputs = static_cast<int64_t>(add.sampling->output.size());
+    if (UsesHistory(add.sampling->params)) {
+      row.history.AddPrompt(add.sampling->prompt);
+      row.history.AddOutput(add.sampling->output);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RowTable::AppendPages(const PagesAppend& append) {
+  Row* row = Find(append.row);
+  if (row == nullptr) return Contradiction("pages for row ", append.row, ", which is not in use");
+  for (const PageId page : append.pages) {
+    if (page < 0 || page >= limits_.num_pages) {
+      return Contradiction("page ", page, " of row ", append.row, " is not below ",
+                           limits_.num_pages);
+    }
+    row->pages.push_back(page);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RowTable::Advance(const RowStep& step, StepBatch* batch) {
+  Row* row = Find(step.row);
+  if (row == nullptr) return Contradiction("a step of row ", step.row, ", which is not in use");
+  const int tokens = step.num_tokens();
+  if (batch->ids.size() + static_cast<size_t>(tokens) >
+      static_cast<size_t>(limits_.max_batched_tokens)) {
+    return Contradiction("it has more than ", limits_.max_batched_tokens, " tokens");
+  }
+  const int64_t end = int64_t{row->position} + tokens;
+  if (end > static_cast<int64_t>(row->pages.size()) * kPageTokens) {
+    return Contradiction("row ", step.row, " reaches position ", end, " with ", row->pages.size(),
+                         " pages");
+  }
+  for (int i = 0; i < tokens; ++i) {
+    const TokenId id = step.ids.empty() ? row->last_sampled : step.ids[static_cast<size_t>(i)];
+    if (id < 0 || id >= limits_.vocab_size) {
+      return Contradiction("row ", step.row, " has the id ", id, " at position ", row->position);
+    }
+    batch->ids.push_back(id);
+    batch->positions.push_back(row->position);
+    batch->places.push_back({.page_table = row->pages.data(), .position = row->position});
+    ++row->position;
+  }
+  if (step.sample) {
+    batch->logits_of.push_back(static_cast<int32_t>(batch->ids.size()) - 1);
+    batch->sampled_rows.push_back(step.row);
+  }
+  return absl::OkStatus();
+}
+
+void RowTable::SetSampled(RowId row, TokenId id) {
+  Row& state = rows_[static_cast<size_t>(row)];
+  state.last_sampled = id;
+  ++state.num_outputs;
+  if (state.sampling != nullptr && UsesHistory(state.sampling->params)) {
+    state.history.AddOutput({&id, 1});
+  }
+}
+
+}  // namespace sluice::worker

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// RowTable: what a rank remembers of the running sequences between steps, advanced by each
+// StepPlan's delta; and the batch that a plan makes of it. Every rank keeps the same table, but for
+// the sampling state, which only rank 0 has.
+//
+// Plans are checked against the table: a contradiction is a bug of the scheduler, reported as
+// INTERNAL before any memory is touched. Used by the step thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "kernels/cpu/attention.h"
+#include "kernels/cpu/sampling/token_history.h"
+#include "worker/base/ids.h"
+#include "worker/base/step_plan.h"
+
+namespace sluice::worker {
+
+struct RowTableLimits {
+  int max_rows = 0;
+  int num_pages = 0;
+  int max_batched_tokens = 0;
+  int vocab_size = 0;  // rows of the embedding
+};
+
+// The tokens of one step, as Qwen3Model::Forward takes them.
+struct StepBatch {
+  std::vector<TokenId> ids;
+  std::vector<int32_t> positions;
+  std::vector<kernels::cpu::TokenPlace> places;  // point into the rows' page tables
+  std::vector<int32_t> logits_of;                // indices of the tokens to sample after
+  std::vector<RowId> sampled_rows;               // beside logits_of
+};
+
+class RowTable {
+ public:
+  struct Row {
+    bool used = false;
+    int32_t position = 0;  // of the next token
+    TokenId last_sampled = -1;
+    std::vector<PageId> pages;
+    // Rank 0 only.
+    std::shared_ptr<const RowAdd::Sampling> sampling;
+    kernels::cpu::TokenHistory history;  // filled when the parameters use a penalty
+    int64_t num_outputs = 0;             // ids generated, sampling->output included
+  };
+
+  explicit RowTable(const RowTableLimits& limits);
+
+  // Applies released_rows, added, pages and rows, and fills batch. It is valid until the next call.
+  absl::Status Apply(const StepPlan& plan, StepBatch* batch);
+
+  // The row's token of this step was sampled. REQUIRES: the row was in the last batch's
+  // sampled_rows.
+  void SetSampled(RowId row, TokenId id);
+
+  const Row& row(RowId row) const { return rows_[static_cast<size_t>(row)]; }
+
+ private:
+  absl::Status Release(RowId row);
+  absl::Status Add(const RowAdd& add);
+  absl::Status AppendPages(const PagesAppend& append);
+  absl::Status Advance(const RowStep& step, StepBatch* batch);
+  // nullptr when there is no such row in use.
+  Row* Find(RowId row);
+
+  const RowTableLimits limits_;
+  std::vector<Row> rows_;
+};
+
+}  // namespace sluice::worker
