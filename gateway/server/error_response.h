@@ -12,4 +12,8 @@ namespace sluice::gateway {
 // For what the transport itself refuses, before any field was read.
 HttpResponse ErrorResponse(int status, std::string_view message);
 
+// The answer to a request that failed; with Retry-After when the status says how long to wait, or
+// when trying again soon makes sense. REQUIRES: not OK.
+HttpResponse ErrorResponse(const absl::Status& status);
+
 }  // namespace sluice::gateway

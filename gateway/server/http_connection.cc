@@ -192,10 +192,12 @@ class Connection final : public HttpConnection, public std::enable_shared_from_t
     // The route's handle: its last copy going away without an answer must not leave the client
     // waiting.
     std::shared_ptr<HttpExchange> handle(queue.get(), [queue](HttpExchange*) { queue->Abandon(); });
+    ++context_.answering;
     context_.router->Serve(std::move(handle));
     sent_whole_ = false;
     co_await (SendAnswer(queue) || WatchForEnd());
     queue->Detach();
+    --context_.answering;
     Disarm();
     co_return sent_whole_ && queue->keep_alive() ? Next::kAnotherRequest : Next::kClose;
   }

@@ -19,6 +19,7 @@ namespace sluice::gateway {
 struct HttpConnectionContext {
   HttpServerOptions options;
   std::shared_ptr<const Router> router;
+  std::atomic<int64_t> answering{0};
   std::atomic<int64_t> received_bytes{0};
   std::atomic<int64_t> sent_bytes{0};
 };

@@ -154,6 +154,7 @@ HttpServerStats HttpServer::stats() const {
     std::lock_guard<std::mutex> lock(impl_->mu);
     stats.connections = static_cast<int64_t>(impl_->connections.size());
   }
+  stats.answering = impl_->context.answering;
   stats.received_bytes = impl_->context.received_bytes;
   stats.sent_bytes = impl_->context.sent_bytes;
   return stats;

@@ -35,6 +35,7 @@ struct HttpServerOptions {
 
 struct HttpServerStats {
   int64_t connections = 0;  // open now
+  int64_t answering = 0;    // requests whose answer is not yet sent whole
   int64_t received_bytes = 0;
   int64_t sent_bytes = 0;
 };
