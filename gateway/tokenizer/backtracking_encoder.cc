@@ -52,43 +52,42 @@ bool BacktrackingEncoder::AddMerges(const Vocabulary& vocabulary) {
   for (Age byte = 0; byte < kBytes; ++byte) {
     const TokenId id = vocabulary.ByteId(static_cast<unsigned char>(byte));
     ages.emplace(id, byte);
-    tokens_.push_back(
-        {.left = byte, .right = byte, .prefix = TokenTrie::kNone, .bytes = 1, .id = id});
+    ids_.push_back(id);
+    shapes_.push_back({.prefix = TokenTrie::kNone, .bytes = 1});
+    halves_.push_back({.left = byte, .right = byte});
     reachable_.push_back(true);
   }
   for (const Merge& merge : vocabulary.merges()) {
     const auto left = ages.find(merge.left);
     const auto right = ages.find(merge.right);
-    const auto age = static_cast<Age>(tokens_.size());
+    const auto age = static_cast<Age>(ids_.size());
     if (left == ages.end() || right == ages.end()) return false;
     if (!ages.emplace(merge.result, age).second) return false;
-    tokens_.push_back({.left = left->second,
-                       .right = right->second,
-                       .prefix = TokenTrie::kNone,
-                       .bytes = tokens_[left->second].bytes + tokens_[right->second].bytes,
-                       .id = merge.result});
+    ids_.push_back(merge.result);
+    shapes_.push_back({.prefix = TokenTrie::kNone,
+                       .bytes = shapes_[left->second].bytes + shapes_[right->second].bytes});
+    halves_.push_back({.left = left->second, .right = right->second});
     made_.Insert(left->second, right->second, age);
   }
   // Both halves must come out whole, and nothing older may join across the seam first.
-  for (Age age = kBytes; age < tokens_.size(); ++age) {
-    const Token& token = tokens_[age];
-    reachable_.push_back(reachable_[token.left] && reachable_[token.right] &&
-                         Fit(token.left, token.right, age));
+  for (Age age = kBytes; age < ids_.size(); ++age) {
+    const auto [left, right] = halves_[age];
+    reachable_.push_back(reachable_[left] && reachable_[right] && Fit(left, right, age));
   }
   return true;
 }
 
 bool BacktrackingEncoder::BuildTrie(const Vocabulary& vocabulary) {
   std::vector<std::pair<std::string_view, uint32_t>> entries;
-  for (Age age = 0; age < tokens_.size(); ++age) {
-    if (reachable_[age]) entries.emplace_back(*vocabulary.Bytes(tokens_[age].id), age);
+  for (Age age = 0; age < ids_.size(); ++age) {
+    if (reachable_[age]) entries.emplace_back(*vocabulary.Bytes(ids_[age]), age);
   }
   std::optional<TokenTrie> trie = TokenTrie::Build(entries);
   if (!trie.has_value()) return false;
   trie_ = *std::move(trie);
   for (const auto& [bytes, age] : entries) {
     if (bytes.size() > 1) {
-      tokens_[age].prefix = trie_.Longest(bytes.substr(0, bytes.size() - 1)).value;
+      shapes_[age].prefix = trie_.Longest(bytes.substr(0, bytes.size() - 1)).value;
     }
   }
   return true;
@@ -105,10 +104,10 @@ bool BacktrackingEncoder::Fit(Age left, Age right, Age limit) const {
     const bool undo_left = left >= kBytes && left > right;
     if (undo_left) {
       limit = left;
-      left = tokens_[left].right;
+      left = halves_[left].right;
     } else if (right >= kBytes) {
       limit = right + 1;
-      right = tokens_[right].left;
+      right = halves_[right].left;
     } else {
       return true;
     }
@@ -126,31 +125,31 @@ bool BacktrackingEncoder::FitMemoized(Age left, Age right) const {
   return fit;
 }
 
-void BacktrackingEncoder::EncodeSeveral(std::string_view piece, Age first,
+void BacktrackingEncoder::EncodeSeveral(std::string_view piece, TokenTrie::Match next,
                                         std::vector<TokenId>& out) const {
   const size_t begin = out.size();  // out[begin..] holds ages until the piece is done
   PositionSet given_up(piece.size() + 1);
   size_t pos = 0;
-  Age next = first;  // candidate at pos
-  while (pos < piece.size()) {
-    const size_t end = pos + tokens_[next].bytes;
+  while (pos < piece.size()) {  // `next` is a candidate at pos
+    const size_t end = pos + next.bytes;
     if (!given_up.Contains(end) &&
-        (out.size() == begin || FitMemoized(static_cast<Age>(out.back()), next))) {
-      out.push_back(static_cast<TokenId>(next));
+        (out.size() == begin || FitMemoized(static_cast<Age>(out.back()), next.value))) {
+      out.push_back(static_cast<TokenId>(next.value));
       pos = end;
-      if (pos < piece.size()) next = trie_.Longest(piece.substr(pos)).value;
+      if (pos < piece.size()) next = trie_.Longest(piece.substr(pos));
       continue;
     }
     // No token fits at pos: the last one was wrong, and nothing may end here again.
-    while (tokens_[next].prefix == TokenTrie::kNone) {
+    while (shapes_[next.value].prefix == TokenTrie::kNone) {
       given_up.Insert(pos);
-      next = static_cast<Age>(out.back());
+      next.value = static_cast<Age>(out.back());
       out.pop_back();
-      pos -= tokens_[next].bytes;
+      pos -= shapes_[next.value].bytes;
     }
-    next = tokens_[next].prefix;
+    next.value = shapes_[next.value].prefix;
+    next.bytes = shapes_[next.value].bytes;
   }
-  for (size_t i = begin; i < out.size(); ++i) out[i] = tokens_[static_cast<size_t>(out[i])].id;
+  for (size_t i = begin; i < out.size(); ++i) out[i] = ids_[static_cast<size_t>(out[i])];
 }
 
 }  // namespace sluice::gateway

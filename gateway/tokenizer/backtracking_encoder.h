@@ -32,9 +32,9 @@ class BacktrackingEncoder {
   void Encode(std::string_view piece, std::vector<TokenId>& out) const {
     const TokenTrie::Match match = trie_.Longest(piece);
     if (match.bytes == piece.size()) {
-      out.push_back(tokens_[match.value].id);
+      out.push_back(ids_[match.value]);
     } else {
-      EncodeSeveral(piece, match.value, out);
+      EncodeSeveral(piece, match, out);
     }
   }
 
@@ -42,26 +42,33 @@ class BacktrackingEncoder {
   // Tokens are numbered by age: 0..255 the bytes, then one for each merge in the order of the list.
   using Age = uint32_t;
 
-  struct Token {
-    Age left;  // what it was merged from; a byte's own age twice
+  // What a token was merged from; a byte's own age twice.
+  struct Halves {
+    Age left;
     Age right;
+  };
+
+  // Needed only where a token does not fit.
+  struct Shape {
     Age prefix;  // its longest proper prefix that is a token; TokenTrie::kNone for bytes
     uint32_t bytes;
-    TokenId id;
   };
 
   explicit BacktrackingEncoder(size_t merges);
 
   bool AddMerges(const Vocabulary& vocabulary);
   bool BuildTrie(const Vocabulary& vocabulary);
-  void EncodeSeveral(std::string_view piece, Age first, std::vector<TokenId>& out) const;
+  void EncodeSeveral(std::string_view piece, TokenTrie::Match first,
+                     std::vector<TokenId>& out) const;
 
   // Whether two tokens encoded together stay these two, if merges that make tokens older than
   // `limit` alone count.
   bool Fit(Age left, Age right, Age limit) const;
   bool FitMemoized(Age left, Age right) const;
 
-  std::vector<Token> tokens_;    // by age
+  std::vector<TokenId> ids_;     // by age
+  std::vector<Shape> shapes_;    // by age
+  std::vector<Halves> halves_;   // by age
   std::vector<bool> reachable_;  // by age: encoding its bytes gives the token itself
   PairTable made_;               // (left, right) -> age of the merged token
   TokenTrie trie_;

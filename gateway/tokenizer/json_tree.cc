@@ -173,11 +173,12 @@ bool JsonTree::Start(json container) {
 }
 
 bool JsonTree::End() {
-  if (levels_.back().kind == Kind::kMergePair) {
+  const bool is_merge = CurrentKind() == Kind::kMergePair;
+  levels_.pop_back();
+  if (is_merge) {
     if (merge_parts_.size() != 2) return Refuse("a merge of fewer than two strings");
     out_->merges.emplace_back(std::move(merge_parts_[0]), std::move(merge_parts_[1]));
   }
-  levels_.pop_back();
   Advance();
   return true;
 }

@@ -4,6 +4,7 @@
 // apiece, so that a probe is one load. Immutable after construction; any thread.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -17,12 +18,15 @@ class PairTable {
   static constexpr uint32_t kNone = UINT32_MAX;
 
   explicit PairTable(size_t pairs)
-      : slots_(std::bit_ceil(2 * pairs + 1), kEmpty),
-        shift_(64 - std::countr_zero(slots_.size())) {}
+      : slots_(std::bit_ceil(pairs + pairs / 2 + 1), kEmpty),
+        shift_(64 - std::countr_zero(slots_.size())),
+        filter_(std::max<size_t>(1, slots_.size() * kFilterBitsPerSlot / 64)) {}
 
   // REQUIRES: each below 2^21 - 1, the pair not there yet, no more calls than `pairs`.
   void Insert(uint32_t left, uint32_t right, uint32_t value) {
     const uint64_t key = Key(left, right);
+    const size_t bit = FilterBit(key);
+    filter_[bit / 64] |= uint64_t{1} << (bit % 64);
     size_t i = Home(key);
     while (slots_[i] != kEmpty) i = (i + 1) & (slots_.size() - 1);
     slots_[i] = key << kValueBits | value;
@@ -31,6 +35,8 @@ class PairTable {
   // The value of the pair, or kNone.
   uint32_t Find(uint32_t left, uint32_t right) const {
     const uint64_t key = Key(left, right);
+    const size_t bit = FilterBit(key);
+    if ((filter_[bit / 64] >> (bit % 64) & 1) == 0) return kNone;
     for (size_t i = Home(key);; i = (i + 1) & (slots_.size() - 1)) {
       const uint64_t slot = slots_[i];
       if (slot >> kValueBits == key) return static_cast<uint32_t>(slot & kValueMask);
@@ -45,10 +51,17 @@ class PairTable {
   static uint64_t Key(uint32_t left, uint32_t right) {
     return static_cast<uint64_t>(left) << kValueBits | right;
   }
-  size_t Home(uint64_t key) const { return (key * 0x9E3779B97F4A7C15u) >> shift_; }
+  static uint64_t Hash(uint64_t key) { return key * 0x9E3779B97F4A7C15u; }
+  size_t Home(uint64_t key) const { return Hash(key) >> shift_; }
+  size_t FilterBit(uint64_t key) const {
+    return Hash(key) >> (shift_ - std::countr_zero(kFilterBitsPerSlot));
+  }
+
+  static constexpr size_t kFilterBitsPerSlot = 4;
 
   std::vector<uint64_t> slots_;
   int shift_;
+  std::vector<uint64_t> filter_;
 };
 
 }  // namespace sluice::gateway

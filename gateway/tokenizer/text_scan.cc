@@ -25,10 +25,18 @@ TextScan ScanText(std::string_view text) {
       while (pos < text.size() && static_cast<unsigned char>(text[pos]) < 0x80) ++pos;
       continue;
     }
-    const Utf8Prefix prefix = ClassifyUtf8(text.substr(pos));
-    if (prefix.kind != Utf8Prefix::Kind::kValid) break;
+    // Most other text is three-byte characters with nothing special about their second byte.
+    const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[pos + i]); };
+    uint32_t bytes = 3;
+    const bool plain_three = pos + 3 <= text.size() && byte(0) > 0xE0 && byte(0) < 0xED &&
+                             (byte(1) & 0xC0) == 0x80 && (byte(2) & 0xC0) == 0x80;
+    if (!plain_three) {
+      const Utf8Prefix prefix = ClassifyUtf8(text.substr(pos));
+      if (prefix.kind != Utf8Prefix::Kind::kValid) break;
+      bytes = prefix.bytes;
+    }
     scan.matters_to_nfc |= properties.MattersToNfc(DecodeUtf8(&text[pos]).code_point);
-    pos += prefix.bytes;
+    pos += bytes;
   }
   scan.valid_bytes = pos;
   return scan;
