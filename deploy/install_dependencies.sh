@@ -7,6 +7,7 @@
 #   deploy/install_dependencies.sh --tests     and what the tests need (GoogleTest, Node.js, ccache, ...)
 #   deploy/install_dependencies.sh --package   and what deploy/package.sh needs
 #   deploy/install_dependencies.sh --print     print the list for this system and what is missing; install nothing
+# shellcheck disable=SC1091  # /etc/os-release is the system's
 set -euo pipefail
 
 usage() { sed -n '3,9s/^# \{0,1\}//p' "$0"; }
@@ -43,16 +44,16 @@ libraries=(
   libabsl-dev libgrpc++-dev libprotobuf-dev "$boost" nlohmann-json3-dev libspdlog-dev libyaml-cpp-dev
   prometheus-cpp-dev libssl-dev libutf8proc-dev
 )
-tools=(  # command=package
-  g++=g++ cmake=cmake ninja=ninja-build pkg-config=pkg-config protoc=protobuf-compiler
-  grpc_cpp_plugin=protobuf-compiler-grpc python3=python3 xz=xz-utils git=git
+tools=(  # command:package
+  g++:g++ cmake:cmake ninja:ninja-build pkg-config:pkg-config protoc:protobuf-compiler
+  grpc_cpp_plugin:protobuf-compiler-grpc python3:python3 xz:xz-utils git:git
 )
 if [ "$want_tests" = 1 ]; then
   libraries+=(libgtest-dev libgmock-dev libbenchmark-dev)
-  tools+=(ccache=ccache node=nodejs npm=npm)
+  tools+=(ccache:ccache node:nodejs npm:npm)
 fi
 if [ "$want_package" = 1 ]; then
-  tools+=(patchelf=patchelf)
+  tools+=(patchelf:patchelf)
 fi
 
 # libfoo2t64 is how Ubuntu 24.04 and Debian 13 rename some runtime libraries; -dev names stayed.
@@ -64,8 +65,8 @@ for package in "${libraries[@]}"; do
   installed "$package" || missing+=("$package")
 done
 for tool in "${tools[@]}"; do
-  all+=("${tool#*=}")
-  command -v "${tool%%=*}" >/dev/null 2>&1 || missing+=("${tool#*=}")
+  all+=("${tool#*:}")
+  command -v "${tool%%:*}" >/dev/null 2>&1 || missing+=("${tool#*:}")
 done
 # A virtual environment needs ensurepip, which Debian ships apart from python3.
 all+=(python3-venv)

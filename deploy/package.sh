@@ -45,7 +45,7 @@ is_libc() {
 
 for binary in "${binaries[@]}"; do
   install -s -m 755 "build/bin/$binary" "$root/bin/$binary"
-  patchelf --set-rpath '$ORIGIN/../lib' "$root/bin/$binary"
+  patchelf --set-rpath "\$ORIGIN/../lib" "$root/bin/$binary"
   ldd "build/bin/$binary" | awk '$2 == "=>" {print $1, $3}' >>"$work/libraries"
 done
 sort -u "$work/libraries" | while read -r soname path; do
@@ -53,14 +53,14 @@ sort -u "$work/libraries" | while read -r soname path; do
   [ -f "$path" ] || fail "$soname is not found on this machine"
   install -m 644 "$path" "$root/lib/$soname"
   # DT_RPATH semantics differ from RUNPATH for what a library needs itself, so each gets its own.
-  patchelf --set-rpath '$ORIGIN' "$root/lib/$soname"
+  patchelf --set-rpath "\$ORIGIN" "$root/lib/$soname"
 done
 # The CUDA plugin is opened at run time, so ldd does not name it.
-for plugin in build/lib/libsluice_cuda.so; do
-  [ -f "$plugin" ] || continue
+plugin=build/lib/libsluice_cuda.so
+if [ -f "$plugin" ]; then
   install -m 755 "$plugin" "$root/lib/"
-  patchelf --set-rpath '$ORIGIN' "$root/lib/$(basename "$plugin")"
-done
+  patchelf --set-rpath "\$ORIGIN" "$root/lib/$(basename "$plugin")"
+fi
 
 cp LICENSE "$root/"
 if [ -f README.md ]; then cp README.md "$root/"; fi
