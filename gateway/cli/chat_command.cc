@@ -127,7 +127,7 @@ absl::StatusOr<ChatCommandLine> ReadCommandLine(const ParsedOptions& parsed,
 // One conversation on the terminal.
 class Conversation {
  public:
-  Conversation(ChatCommandLine line, const Terminal& terminal, int interrupt_fd)
+  Conversation(const ChatCommandLine& line, const Terminal& terminal, int interrupt_fd)
       : client_(line.chat), stats_(line.stats), terminal_(terminal), interrupt_fd_(interrupt_fd) {}
 
   int RunOnce(const std::string& prompt) {
@@ -297,7 +297,7 @@ int MakeInterruptFd() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
-  sigprocmask(SIG_BLOCK, &set, nullptr);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -322,7 +322,7 @@ int RunChat(const std::vector<std::string>& args, const Terminal& terminal,
     return 2;
   }
   const std::optional<std::string> prompt = line->prompt;
-  Conversation conversation(*std::move(line), terminal, MakeInterruptFd());
+  Conversation conversation(*line, terminal, MakeInterruptFd());
   return prompt.has_value() ? conversation.RunOnce(*prompt) : conversation.RunInteractive();
 }
 

@@ -32,7 +32,7 @@ std::string ErrorText(int error) { return strerrordesc_np(error); }
   if (output_fd >= 0) dup2(output_fd, STDOUT_FILENO);
   sigset_t none;
   sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
   signal(SIGPIPE, SIG_DFL);
   execv(argv[0], argv);
   const int error = errno;
@@ -59,6 +59,7 @@ absl::StatusOr<pid_t> Spawn(const std::string& path, const std::vector<std::stri
   std::vector<std::string> words = {path};
   words.insert(words.end(), args.begin(), args.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   absl::StatusOr<Pipe> error_pipe = MakePipe();

@@ -22,6 +22,7 @@ const OptionSpec* FindSpec(std::string_view name, const std::vector<OptionSpec>&
 
 absl::Status UnknownOption(std::string_view name, const std::vector<OptionSpec>& specs) {
   std::vector<std::string_view> names;
+  names.reserve(specs.size());
   for (const OptionSpec& spec : specs) names.push_back(spec.name);
   std::string message = absl::StrCat("unknown option --", std::string(name));
   if (std::string_view close = ClosestName(name, names); !close.empty()) {

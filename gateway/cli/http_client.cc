@@ -56,7 +56,7 @@ class Exchange {
       });
     }
     asio::co_spawn(
-        io_, Talk(), [this, &interrupt](std::exception_ptr failure, absl::Status status) {
+        io_, Talk(), [this, &interrupt](const std::exception_ptr& failure, absl::Status status) {
           result_ = failure ? absl::InternalError("the HTTP client failed") : std::move(status);
           interrupt.close();
         });

@@ -24,9 +24,9 @@ constexpr char kUsage[] =
     "  version           print the version\n"
     "sluice COMMAND --help explains one of them.\n";
 
-std::string Environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
+// Null when unset. Called before any thread is started.
+const char* Environment(const char* name) {
+  return std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
 }
 
 // The folder of this binary, where the servers lie too.
@@ -51,9 +51,12 @@ int Main(const std::vector<std::string>& args) {
   }
   const std::string& command = args[0];
   const std::vector<std::string> rest(args.begin() + 1, args.end());
-  const Terminal terminal = DetectTerminal(std::getenv("TERM"), std::getenv("NO_COLOR"));
+  const Terminal terminal = DetectTerminal(Environment("TERM"), Environment("NO_COLOR"));
   if (command == "serve") return RunServe(rest, terminal, BinDir());
-  if (command == "chat") return RunChat(rest, terminal, Environment("SLUICE_API_KEY"));
+  if (command == "chat") {
+    const char* api_key = Environment("SLUICE_API_KEY");
+    return RunChat(rest, terminal, api_key == nullptr ? "" : api_key);
+  }
   if (command == "check") return RunCheck(rest, terminal, BinDir());
   if (command == "version" || command == "--version") {
     std::cout << "sluice " << SLUICE_VERSION << "\n";

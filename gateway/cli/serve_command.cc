@@ -18,7 +18,7 @@ int MakeSignalFd() {
   sigset_t set;
   sigemptyset(&set);
   for (int signal_number : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&set, signal_number);
-  sigprocmask(SIG_BLOCK, &set, nullptr);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 

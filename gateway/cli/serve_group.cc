@@ -163,7 +163,7 @@ absl::Status ServeGroup::EndedEarly() const {
 absl::Status ServeGroup::Supervise() {
   for (;;) {
     Pump(std::chrono::hours(1));  // SIGCHLD ends the wait when a server ends
-    const absl::Status status = EndedEarly();
+    absl::Status status = EndedEarly();
     if (absl::IsCancelled(status)) return absl::OkStatus();
     if (!status.ok()) return status;
   }

@@ -21,9 +21,12 @@
 // is returned.
 #define SLUICE_ASSIGN_OR_RETURN(lhs, expr) \
   SLUICE_ASSIGN_OR_RETURN_IMPL(SLUICE_STATUS_CONCAT(sluice_or_, __LINE__), lhs, expr)
+// A declaration cannot be parenthesised.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define SLUICE_ASSIGN_OR_RETURN_IMPL(var, lhs, expr) \
   auto var = (expr);                                 \
   if (!var.ok()) return var.status();                \
   lhs = std::move(var).value()
+// NOLINTEND(bugprone-macro-parentheses)
 #define SLUICE_STATUS_CONCAT(a, b) SLUICE_STATUS_CONCAT_IMPL(a, b)
 #define SLUICE_STATUS_CONCAT_IMPL(a, b) a##b
