@@ -26,8 +26,9 @@ int MakeSignalFd() {
 void PrintReady(const ServeGroup& group, const Terminal& terminal, const std::string& bin_dir,
                 double seconds) {
   const std::string http = group.Address("http");
-  std::cout << absl::StrFormat("listening http=%s grpc=%s metrics=%s\n", http,
-                               group.Address("grpc"), group.Address("metrics"));
+  std::cout << absl::StrFormat("listening http=%s grpc=%s metrics=%s worker_metrics=%s\n", http,
+                               group.Address("grpc"), group.Address("metrics"),
+                               group.Address("worker_metrics"));
   std::cout << absl::StrFormat(
       "%sReady after %.1f s.%s Try:\n"
       "  curl -N http://%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"

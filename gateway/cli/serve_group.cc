@@ -79,11 +79,14 @@ ServeGroup::ServeGroup(const ServeOptions& options, const Terminal& terminal, st
       next_report_(start_ + kReportInterval) {}
 
 std::string ServeGroup::Address(const std::string& name) const {
-  const auto it = gateway_.addresses.find(name);
-  return it == gateway_.addresses.end() ? std::string() : Reachable(it->second);
+  const bool of_worker = name == "worker_metrics";
+  const auto& addresses = of_worker ? worker_.addresses : gateway_.addresses;
+  const auto it = addresses.find(of_worker ? "metrics" : name);
+  return it == addresses.end() ? std::string() : Reachable(it->second);
 }
 
 absl::Status ServeGroup::Start() {
+  SLUICE_RETURN_IF_ERROR(CheckTextFiles());
   std::vector<std::string> worker_args = options_.worker_args;
   worker_args.insert(worker_args.end(), {"--grpc-port=0", "--metrics-port=0"});
   SLUICE_RETURN_IF_ERROR(Launch(&worker_, worker_args));
@@ -100,6 +103,20 @@ absl::Status ServeGroup::Start() {
   SLUICE_RETURN_IF_ERROR(Launch(&gateway_, gateway_args));
   SLUICE_RETURN_IF_ERROR(AwaitListening(gateway_));
   return AwaitReady();
+}
+
+absl::Status ServeGroup::CheckTextFiles() {
+  std::vector<std::string> args = options_.gateway_args;
+  args.emplace_back("--check");
+  SLUICE_RETURN_IF_ERROR(Launch(&check_, args));
+  while (!check_.process->HasEnded()) {
+    Pump(kPumpInterval);
+    if (stop_signals_ > 0) return absl::CancelledError("stopped by a signal");
+    ReportProgress();
+  }
+  if (check_.process->EndedWell()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("sluice-gateway --check ", check_.process->HowItEnded()));
 }
 
 absl::Status ServeGroup::Launch(Server* server, const std::vector<std::string>& args) {
@@ -170,6 +187,7 @@ absl::Status ServeGroup::Supervise() {
 }
 
 absl::Status ServeGroup::Stop() {
+  check_.process.reset();
   const absl::Status gateway = StopServer(&gateway_);
   const absl::Status worker = StopServer(&worker_);
   return gateway.ok() ? worker : gateway;
@@ -196,15 +214,16 @@ void ServeGroup::Pump(milliseconds timeout) {
   const auto output_of = [](const Server& server) {
     return server.process == nullptr ? -1 : server.process->output_fd();
   };
-  pollfd fds[3] = {
-      {signal_fd_, POLLIN, 0}, {output_of(worker_), POLLIN, 0}, {output_of(gateway_), POLLIN, 0}};
-  poll(fds, 3, static_cast<int>(timeout.count()));
+  pollfd fds[4] = {{signal_fd_, POLLIN, 0},
+                   {output_of(check_), POLLIN, 0},
+                   {output_of(worker_), POLLIN, 0},
+                   {output_of(gateway_), POLLIN, 0}};
+  poll(fds, 4, static_cast<int>(timeout.count()));
   signalfd_siginfo info;
   while (read(signal_fd_, &info, sizeof(info)) == sizeof(info)) {
     if (info.ssi_signo != SIGCHLD) ++stop_signals_;
   }
-  TakeLines(&worker_);
-  TakeLines(&gateway_);
+  for (Server* server : {&check_, &worker_, &gateway_}) TakeLines(server);
 }
 
 void ServeGroup::TakeLines(Server* server) {

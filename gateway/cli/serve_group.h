@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// ServeGroup: the two servers of one `sluice serve`, from start to drain. A worker group first,
-// since the gateway needs its port; then the gateway; ready when the gateway says so. When one ends
-// on its own the other is stopped and the reason told: restarting is the work of the worker's
-// launcher and of whatever runs us. Single threaded, on the main thread.
+// ServeGroup: the two servers of one `sluice serve`, from start to drain. The gateway looks at its
+// part of the model folder first, so that nothing listens for a broken one; then comes the worker
+// group, since the gateway needs its port; then the gateway; ready when the gateway says so. When
+// one ends on its own the other is stopped and the reason told: restarting is the work of the
+// worker's launcher and of whatever runs us. Single threaded, on the main thread.
 #pragma once
 
 #include <chrono>
@@ -36,7 +37,8 @@ class ServeGroup {
   // at once.
   absl::Status Stop();
 
-  // host:port of "http", "grpc" and "metrics" of the gateway; empty before Start.
+  // host:port of "http", "grpc" and "metrics" of the gateway, and of "worker_metrics" of the
+  // leader; empty before Start.
   std::string Address(const std::string& name) const;
 
  private:
@@ -46,6 +48,7 @@ class ServeGroup {
     std::map<std::string, std::string> addresses;  // empty until its listening line came
   };
 
+  absl::Status CheckTextFiles();
   absl::Status Launch(Server* server, const std::vector<std::string>& args);
   absl::Status AwaitListening(const Server& server);
   absl::Status AwaitReady();
@@ -63,6 +66,7 @@ class ServeGroup {
   const int signal_fd_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point next_report_;
+  Server check_{"sluice-gateway", nullptr, {}};  // the short-lived --check
   Server worker_{"sluice-worker", nullptr, {}};
   Server gateway_{"sluice-gateway", nullptr, {}};
   int stop_signals_ = 0;

@@ -29,6 +29,9 @@ TEST(ParseListeningLineTest, ReadsAddressesByName) {
   EXPECT_TRUE(ParseListeningLine("loading").empty());
 }
 
+// Without options of its own the gateway is started with --check alone.
+constexpr char kCheckPasses[] = "[ \"$1\" = --check ] && exit 0\n";
+
 class ServeGroupTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -62,7 +65,8 @@ class ServeGroupTest : public ::testing::Test {
   // Says it listens, then notes how it is stopped.
   void WriteGoodServers(const std::string& http_address) {
     WriteServer("sluice-worker", Serving("worker", "grpc=127.0.0.1:1"));
-    WriteServer("sluice-gateway", Serving("gateway", "http=" + http_address));
+    WriteServer("sluice-gateway",
+                std::string(kCheckPasses) + Serving("gateway", "http=" + http_address));
   }
   std::string Serving(const std::string& name, const std::string& addresses) const {
     return absl::StrCat("trap 'echo ", name, " >> ", Stops(), "; exit 0' TERM\necho \"$@\" > ",
@@ -104,10 +108,20 @@ TEST_F(ServeGroupTest, StartsWaitsForReadinessAndStopsTheGatewayFirst) {
 
 TEST_F(ServeGroupTest, AWorkerThatRefusesTheModelEndsTheStart) {
   WriteServer("sluice-worker", "exit 1");
-  WriteServer("sluice-gateway", "touch " + (bin_dir_ / "started").string());
+  WriteServer("sluice-gateway",
+              std::string(kCheckPasses) + "touch " + (bin_dir_ / "started").string());
   ServeGroup group = Group();
   const absl::Status status = group.Start();
   EXPECT_EQ(status.message(), "sluice-worker exited with status 1");
+  EXPECT_TRUE(group.Stop().ok());
+  EXPECT_FALSE(std::filesystem::exists(bin_dir_ / "started"));
+}
+
+TEST_F(ServeGroupTest, AFolderThatTheGatewayRefusesStartsNoWorker) {
+  WriteServer("sluice-worker", "touch " + (bin_dir_ / "started").string());
+  WriteServer("sluice-gateway", "exit 1");
+  ServeGroup group = Group();
+  EXPECT_EQ(group.Start().message(), "sluice-gateway --check exited with status 1");
   EXPECT_TRUE(group.Stop().ok());
   EXPECT_FALSE(std::filesystem::exists(bin_dir_ / "started"));
 }
@@ -128,6 +142,7 @@ TEST_F(ServeGroupTest, AServerThatDiesEndsTheSupervision) {
 }
 
 TEST_F(ServeGroupTest, ASignalDuringTheStartEndsIt) {
+  WriteServer("sluice-gateway", kCheckPasses);
   WriteServer("sluice-worker", "while :; do sleep 0.01; done");
   kill(getpid(), SIGINT);
   ServeGroup group = Group();
@@ -135,6 +150,7 @@ TEST_F(ServeGroupTest, ASignalDuringTheStartEndsIt) {
 }
 
 TEST_F(ServeGroupTest, ASecondSignalDoesNotWait) {
+  WriteServer("sluice-gateway", kCheckPasses);
   // The script sends both signals itself: the first when it no longer heeds SIGTERM, the second
   // when it gets one.
   WriteServer("sluice-worker",
