@@ -41,7 +41,7 @@ bool IsPortFree(int port) {
   return is_free;
 }
 
-int PortOrFree(int port, bool given) { return given || port == 0 || IsPortFree(port) ? port : 0; }
+int FreeOr0(int port) { return IsPortFree(port) ? port : 0; }
 
 // "0.0.0.0:8000" as an address that one can connect to.
 std::string Reachable(const std::string& address) {
@@ -85,21 +85,28 @@ std::string ServeGroup::Address(const std::string& name) const {
   return it == addresses.end() ? std::string() : Reachable(it->second);
 }
 
+void ServeGroup::AddPort(const char* flag, const ServeOptions::Port& port, int otherwise,
+                         std::vector<std::string>* args) const {
+  // The configuration file, which the gateway reads, comes before what nobody asked for.
+  if (!port.given && options_.has_config_file) return;
+  args->push_back(absl::StrCat("--", flag, "=", port.given ? port.number : otherwise));
+}
+
 absl::Status ServeGroup::Start() {
   SLUICE_RETURN_IF_ERROR(CheckTextFiles());
   std::vector<std::string> worker_args = options_.worker_args;
-  worker_args.insert(worker_args.end(), {"--grpc-port=0", "--metrics-port=0"});
+  // Between each other, on this host alone, on free ports: also where a file says otherwise for the
+  // gateway.
+  worker_args.insert(worker_args.end(),
+                     {"--listen=127.0.0.1", "--grpc-port=0", "--metrics-port=0"});
   SLUICE_RETURN_IF_ERROR(Launch(&worker_, worker_args));
   SLUICE_RETURN_IF_ERROR(AwaitListening(worker_));
 
   std::vector<std::string> gateway_args = options_.gateway_args;
-  const auto add = [&gateway_args](const char* name, const auto& value) {
-    gateway_args.push_back(absl::StrCat("--", name, "=", value));
-  };
-  add("workers", worker_.addresses.at("grpc"));
-  add("http-port", options_.http_port);
-  add("grpc-port", PortOrFree(options_.grpc_port, options_.grpc_port_given));
-  add("metrics-port", PortOrFree(options_.metrics_port, options_.metrics_port_given));
+  gateway_args.push_back(absl::StrCat("--workers=", worker_.addresses.at("grpc")));
+  AddPort("http-port", options_.http, options_.http.number, &gateway_args);
+  AddPort("grpc-port", options_.grpc, FreeOr0(options_.grpc.number), &gateway_args);
+  AddPort("metrics-port", options_.metrics, FreeOr0(options_.metrics.number), &gateway_args);
   SLUICE_RETURN_IF_ERROR(Launch(&gateway_, gateway_args));
   SLUICE_RETURN_IF_ERROR(AwaitListening(gateway_));
   return AwaitReady();

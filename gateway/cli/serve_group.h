@@ -49,6 +49,9 @@ class ServeGroup {
   };
 
   absl::Status CheckTextFiles();
+  // Appends the port that was given; else `otherwise`, unless a configuration file may say.
+  void AddPort(const char* flag, const ServeOptions::Port& port, int otherwise,
+               std::vector<std::string>* args) const;
   absl::Status Launch(Server* server, const std::vector<std::string>& args);
   absl::Status AwaitListening(const Server& server);
   absl::Status AwaitReady();

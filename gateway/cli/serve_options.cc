@@ -26,11 +26,15 @@ const std::vector<ServeOption>& Table() {
       {{"max-model-len", "N", "Longest prompt plus answer, in tokens. Default: the model's."},
        kWorker},
       {{"rope-scaling", "JSON", "YaRN scaling, in place of the model's own."}, kWorker},
-      {{"kv-cache-dtype", "auto|fp8", "Type of the KV cache. Default auto."}, kWorker},
       {{"max-num-seqs", "N", "Most sequences that run at once."}, kWorker},
       {{"max-batched-tokens", "N", "Most tokens in one step."}, kWorker},
       {{"max-queued-requests", "N", "Most requests that wait; more are refused."}, kWorker},
-      {{"gpu-memory-utilization", "X", "Fraction of the GPU's memory to use."}, kWorker},
+      {{"max-queued-tokens", "N", "Most prompt tokens that wait; more are refused."}, kWorker},
+      {{"kv-cache-memory", "SIZE", "KV cache of each rank: bytes, or with KiB, MiB, GiB."},
+       kWorker},
+      {{"threads", "N", "Threads of each rank. Default: the cores divided by the ranks."}, kWorker},
+      {{"step-timeout", "SECONDS", "Without progress for so long, the group is restarted."},
+       kWorker},
       {{"load-format", "auto|dummy", "dummy: random weights of the config's shapes."}, kWorker},
       {{"served-model-name", "NAME", "The model's name in the API. Default: the folder's."}, kBoth},
       {{"listen", "ADDRESS", "What the gateway's ports bind. Default 0.0.0.0: every interface."},
@@ -45,7 +49,7 @@ const std::vector<ServeOption>& Table() {
       {{"drain-timeout", "SECONDS", "How long running requests may go on at a stop. Default 30."},
        kBoth},
       {{"log-format", "text|json", "Default text."}, kBoth},
-      {{"log-level", "debug|info|warning|error", "Default info."}, kBoth},
+      {{"log-level", "debug|info|warning|error", "Of the gateway. Default info."}, kGateway},
       {{"help", "", "Show this."}, kUs},
   };
   return *table;
@@ -57,11 +61,13 @@ std::vector<OptionSpec> Specs() {
   return specs;
 }
 
-absl::Status ReadPort(const ParsedOptions& parsed, const char* name, int* port) {
+absl::Status ReadPort(const ParsedOptions& parsed, const char* name, ServeOptions::Port* port) {
   if (!parsed.Has(name)) return absl::OkStatus();
+  port->given = true;
   const std::string text = parsed.Get(name);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *port);
-  if (error != std::errc() || end != text.data() + text.size() || *port < 0 || *port > 65535) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port->number);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  if (!whole || port->number < 0 || port->number > 65535) {
     return absl::InvalidArgumentError(
         absl::StrCat("--", name, " must be a port from 0 to 65535, not '", text, "'"));
   }
@@ -91,11 +97,10 @@ absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& a
     if (option.receiver & kWorker) options.worker_args.push_back(flag);
     if (option.receiver & kGateway) options.gateway_args.push_back(flag);
   }
-  SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "http-port", &options.http_port));
-  SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "grpc-port", &options.grpc_port));
-  SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "metrics-port", &options.metrics_port));
-  options.grpc_port_given = parsed.Has("grpc-port");
-  options.metrics_port_given = parsed.Has("metrics-port");
+  SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "http-port", &options.http));
+  SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "grpc-port", &options.grpc));
+  SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "metrics-port", &options.metrics));
+  options.has_config_file = parsed.Has("config");
   return options;
 }
 

@@ -12,16 +12,19 @@
 namespace sluice::gateway {
 
 struct ServeOptions {
+  struct Port {
+    int number = 0;  // 0: any free one
+    bool given = false;
+  };
   std::string model_dir;
-  std::vector<std::string> worker_args;   // without --listen and --metrics-port
+  std::vector<std::string> worker_args;   // without --listen, --grpc-port and --metrics-port
   std::vector<std::string> gateway_args;  // without --workers and the ports
-  // Absent options: the well-known port, and any free one where that is taken (HTTP: refused
-  // instead, since clients are told that port).
-  int http_port = 8000;
-  int grpc_port = 50051;
-  int metrics_port = 9090;
-  bool grpc_port_given = false;
-  bool metrics_port_given = false;
+  // Not given: the well-known port, and any free one where that is taken (HTTP: refused instead,
+  // since clients are told that port).
+  Port http{8000};
+  Port grpc{50051};
+  Port metrics{9090};
+  bool has_config_file = false;  // which may hold ports of its own
   bool help = false;
 };
 

@@ -45,7 +45,7 @@ class ServeGroupTest : public ::testing::Test {
                             ::testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::create_directories(bin_dir_);
     options_.model_dir = "model";
-    options_.http_port = options_.grpc_port = options_.metrics_port = 0;
+    options_.http = options_.grpc = options_.metrics = {0, true};
   }
   void TearDown() override {
     // Whatever signal is pending must not reach the next test.

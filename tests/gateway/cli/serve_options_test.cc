@@ -19,9 +19,9 @@ TEST(ServeOptionsTest, EachServerGetsItsOwn) {
               ElementsAre("--model=dir", "--tp-size=2", "--served-model-name=m"));
   EXPECT_THAT(options->gateway_args,
               ElementsAre("--model=dir", "--served-model-name=m", "--sampling-defaults=mode"));
-  EXPECT_EQ(options->http_port, 0);
-  EXPECT_EQ(options->grpc_port, 50051);
-  EXPECT_FALSE(options->grpc_port_given);
+  EXPECT_EQ(options->http.number, 0);
+  EXPECT_EQ(options->grpc.number, 50051);
+  EXPECT_FALSE(options->grpc.given);
 }
 
 TEST(ServeOptionsTest, NamesWhatIsWrong) {
