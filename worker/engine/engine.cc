@@ -129,6 +129,8 @@ void Engine::Loop() {
   // What arrived before the refusal was set is accepted, so it must end too.
   for (Command& command : commands) Apply(command);
   EndAll(failure.ok() ? absl::UnavailableError("the worker is stopping") : failure);
+  // A clean stop leaves no rank waiting in a collective.
+  while (failure.ok() && !in_flight_.empty()) failure = CollectStep();
   if (!failure.ok() && options_.on_failure) options_.on_failure(failure);
 }
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a worker process was asked to be, as plain data: worker/config fills it from flags and the
+// YAML file, the launcher, the leader and the ranks read it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace sluice::worker {
+
+struct WorkerOptions {
+  std::string model;              // Hugging Face folder
+  std::string served_model_name;  // empty: the folder's name
+  std::string rope_scaling;       // JSON in place of config.json's; empty: as it says
+  bool dummy_weights = false;
+  int max_model_len = 0;  // tokens; 0: the model's
+
+  int rank = -1;  // below 0: the launcher
+  int tp_size = 1;
+  std::string leader;  // host:port, for ranks above 0
+
+  std::string listen = "127.0.0.1";
+  int grpc_port = 50061;    // 0: any free one
+  int metrics_port = 9100;  // this process's own; 0: any free one
+
+  int max_num_seqs = 64;
+  int max_batched_tokens = 128;
+  int max_queued_requests = 512;
+  int64_t max_queued_tokens = 4'000'000;
+  int64_t kv_cache_bytes = 0;  // of one rank; 0: chosen from the context length and the memory
+  int threads = 0;             // per rank; 0: the machine's divided by tp_size
+
+  std::chrono::milliseconds drain_timeout{30'000};
+  std::chrono::milliseconds step_timeout{5'000};  // floor of the hang bound
+
+  // Descriptor on which a leader tells its launcher the ports, and that it is ready; below 0: none.
+  int announce_fd = -1;
+};
+
+// Of every worker process. A configuration error is not worth restarting for.
+enum ExitCode { kExitOk = 0, kExitFailure = 1, kExitConfiguration = 2 };
+
+}  // namespace sluice::worker
