@@ -2,6 +2,7 @@
 #include "kernels/cpu/sampling/sampling.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -16,6 +17,9 @@ constexpr float kGreedyBelow = 1e-5f;
 constexpr float kMasked = -std::numeric_limits<float>::infinity();
 // Up to here a running heap finds the k-th largest logit in one pass; above, a selection on a copy.
 constexpr int kHeapTopK = 256;
+// Buckets of top_p: exponent and four bits of mantissa of a non-negative float.
+constexpr int kBucketShift = 19;
+constexpr uint32_t kNumBuckets = 1u << (31 - kBucketShift);
 
 }  // namespace
 
@@ -32,16 +36,18 @@ SampleResult Sampler::Sample(std::span<const float> logits, int64_t vocab_size,
   ApplyMasks(params, output_position);
   if (history != nullptr && params.UsesHistory()) ApplyPenalties(params, *history);
 
-  const auto largest = std::max_element(logits_.begin(), logits_.end());  // the first of equals
+  const float max =
+      num_ids > 0 ? simd::Active().max_finite(logits_.data(), num_ids, &finite) : kMasked;
+  const auto largest = std::find(logits_.begin(), logits_.end(), max);  // the first of equals
   if (largest == logits_.end() || *largest == kMasked)
     return {.outcome = SampleOutcome::kNothingAllowed};
   if (params.temperature < kGreedyBelow) {
     return {.id = static_cast<int32_t>(largest - logits_.begin())};
   }
 
-  const float scaled_largest = *largest / params.temperature;
-  if (!std::isfinite(scaled_largest)) return {.id = static_cast<int32_t>(largest - logits_.begin())};
-  CollectCandidates(params, scaled_largest);
+  const float scaled_max = max / params.temperature;
+  if (!std::isfinite(scaled_max)) return {.id = static_cast<int32_t>(largest - logits_.begin())};
+  CollectCandidates(params, scaled_max);
   double total = 0.0;
   for (const Candidate& candidate : candidates_) total += double{candidate.weight};
   const double target =
@@ -109,7 +115,7 @@ void Sampler::CollectCandidates(const SamplerParams& params, float max) {
     const float threshold = TopKThreshold(params.top_k);
     std::erase_if(candidates_, [threshold](const Candidate& c) { return c.logit < threshold; });
   }
-  if (params.top_p < 1.0f) ApplyTopP(params.top_p);
+  if (params.top_p < 1.0f) ApplyTopP(params.top_p, max);
 }
 
 float Sampler::TopKThreshold(int top_k) {
@@ -133,25 +139,42 @@ float Sampler::TopKThreshold(int top_k) {
   return scratch_.front();
 }
 
-void Sampler::ApplyTopP(float top_p) {
+void Sampler::ApplyTopP(float top_p, float max) {
+  // Descending order without sorting everything: buckets by the distance to the largest logit, as
+  // the leading bits of a non-negative float, which order as the floats do. Only the bucket in
+  // which the sum reaches top_p is sorted.
+  auto bucket_of = [max](const Candidate& c) {
+    return std::bit_cast<uint32_t>(max - c.logit) >> kBucketShift;
+  };
+  bucket_sums_.assign(kNumBuckets, 0.0);
   double total = 0.0;
-  for (const Candidate& c : candidates_) total += double{c.weight};
-  // Ids below this weight sum to less than 1 - top_p of the total together, so top_p drops them
-  // all: sorting the rest is enough. The factor leaves room for rounding.
-  const double floor =
-      0.999 * (1.0 - double{top_p}) * total / static_cast<double>(candidates_.size());
-  std::erase_if(candidates_, [floor](const Candidate& c) { return double{c.weight} < floor; });
-  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  });
-  double before = 0.0;
-  size_t kept = 0;
-  while (kept < candidates_.size() && (kept == 0 || before < double{top_p} * total)) {
-    before += double{candidates_[kept++].weight};
+  for (const Candidate& c : candidates_) {
+    bucket_sums_[bucket_of(c)] += double{c.weight};
+    total += double{c.weight};
   }
-  candidates_.resize(kept);
-  std::sort(candidates_.begin(), candidates_.end(),
-            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  const double target = double{top_p} * total;
+  double before = 0.0;
+  uint32_t crossing = 0;
+  while (crossing + 1 < kNumBuckets && before + bucket_sums_[crossing] < target) {
+    before += bucket_sums_[crossing++];
+  }
+
+  std::vector<Candidate>& last = crossing_;
+  last.clear();
+  for (const Candidate& c : candidates_) {
+    if (bucket_of(c) == crossing) last.push_back(c);
+  }
+  auto precedes = [](const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+  };
+  std::sort(last.begin(), last.end(), precedes);
+  size_t kept = 0;
+  for (; kept < last.size() && (kept == 0 || before < target); ++kept)
+    before += double{last[kept].weight};
+  std::erase_if(candidates_, [&](const Candidate& c) {
+    const uint32_t bucket = bucket_of(c);
+    return bucket > crossing || (bucket == crossing && (kept == 0 || precedes(last[kept - 1], c)));
+  });
 }
 
 }  // namespace sluice::kernels::cpu

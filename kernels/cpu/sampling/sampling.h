@@ -90,11 +90,13 @@ class Sampler {
   // Steps 6 to 9: fills candidates_, ids ascending.
   void CollectCandidates(const SamplerParams& params, float max);
   float TopKThreshold(int top_k);
-  void ApplyTopP(float top_p);
+  void ApplyTopP(float top_p, float max);
 
   std::vector<float> logits_;  // [vocab_size], the row being worked on
   std::vector<float> scratch_;
   std::vector<Candidate> candidates_;
+  std::vector<Candidate> crossing_;  // top_p's
+  std::vector<double> bucket_sums_;  // top_p's
 };
 
 }  // namespace sluice::kernels::cpu

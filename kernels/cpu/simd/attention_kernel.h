@@ -8,12 +8,36 @@
 namespace sluice::kernels::cpu::simd {
 namespace {
 
+// Brings the slab that the next pass reads (32 KiB at head_dim 128) into the second-level cache, as
+// the current pass goes: keys and values are walked in strides that the hardware does not foresee.
+struct Prefetch {
+  const char* next = nullptr;
+  const char* end = nullptr;
+
+  // Takes the slab, which only the first rows of a page find set: later ones find it in the cache.
+  void Begin(const float*& slab, int head_dim) {
+    if (slab == nullptr) return;
+    next = reinterpret_cast<const char*>(slab);
+    end = next + int64_t{4} * kPageSlots * head_dim;
+    slab = nullptr;
+  }
+  // Called once per iteration of an inner loop over two vectors; a pass has as many as the slab has
+  // lines.
+  void Advance() {
+    constexpr int kLines = Vec::kLanes > 8 ? Vec::kLanes / 8 : 1;
+    for (int i = 0; i < kLines && next != end; ++i, next += 64) __builtin_prefetch(next, 0, 2);
+  }
+};
+
 struct AttentionState {
   alignas(64) float out[kMaxTileRows][kMaxDim];
   alignas(64) float p[kMaxTileRows][kPageSlots];  // scores, then probabilities
   float max[kMaxTileRows];
   float sum[kMaxTileRows];
   int valid[kMaxTileRows];  // slots of the current page that the row attends to
+  Prefetch ahead;
+  const float* upcoming_values;  // this page's
+  const float* upcoming_keys;    // the next page's; null on the last
 };
 
 // scores[r][slot] of kRows rows for two vectors of slots.
@@ -25,9 +49,11 @@ inline void ScoreRows(const AttentionArgs& a, const float* keys, int row, int sl
   for (int r = 0; r < kRows; ++r) s[r][0] = s[r][1] = Vec::Zero();
   const float* const* q = a.q + row;
   const float* k = keys + slot;
+  Prefetch ahead = st.ahead;
   for (int d = 0; d < a.head_dim; ++d, k += kPageSlots) {
     const Vec::F k0 = Vec::Load(k);
     const Vec::F k1 = Vec::Load(k + Vec::kLanes);
+    ahead.Advance();
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const Vec::F qd = Vec::Set(q[r][d]);
@@ -35,7 +61,9 @@ inline void ScoreRows(const AttentionArgs& a, const float* keys, int row, int sl
       s[r][1] = Vec::Fma(qd, k1, s[r][1]);
     }
   }
+  st.ahead = ahead;
   const Vec::F scale = Vec::Set(a.scale);
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     Vec::Store(st.p[row + r] + slot, Vec::Mul(s[r][0], scale));
     Vec::Store(st.p[row + r] + slot + Vec::kLanes, Vec::Mul(s[r][1], scale));
@@ -52,15 +80,18 @@ inline void MixRows(const AttentionArgs& a, const float* values, int row, int d,
     for (int i = 0; i < kWide; ++i) o[r][i] = Vec::Load(st.out[row + r] + d + i * Vec::kLanes);
   }
   const float* v = values + t_begin * a.head_dim + d;
+  Prefetch ahead = st.ahead;
   for (int t = t_begin; t < t_end; ++t, v += a.head_dim) {
     Vec::F vt[kWide];
     for (int i = 0; i < kWide; ++i) vt[i] = Vec::Load(v + i * Vec::kLanes);
+    ahead.Advance();
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const Vec::F pt = Vec::Set(st.p[row + r][t]);
       for (int i = 0; i < kWide; ++i) o[r][i] = Vec::Fma(pt, vt[i], o[r][i]);
     }
   }
+  st.ahead = ahead;
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     for (int i = 0; i < kWide; ++i) Vec::Store(st.out[row + r] + d + i * Vec::kLanes, o[r][i]);
@@ -105,12 +136,11 @@ inline void SoftmaxRow(const AttentionArgs& a, int row, AttentionState& st) {
     }
   }
   const Vec::F correction = Exp(Vec::Sub(Vec::Set(st.max[row]), new_max));
-  float c[Vec::kLanes];
-  Vec::Store(c, correction);
-  Vec::F scaled = Vec::Fma(Vec::Set(st.sum[row]), correction, Vec::Set(sum.TreeSum()));
-  Vec::Store(c, scaled);
-  st.sum[row] = c[0];
+  Vec::Store(lane, Vec::Fma(Vec::Set(st.sum[row]), correction, Vec::Set(sum.TreeSum())));
+  st.sum[row] = lane[0];
   st.max[row] = m;
+  Vec::Store(lane, correction);
+  if (lane[0] == 1.0f) return;  // the maximum stayed: multiplying by 1 changes nothing
   for (int d = 0; d < a.head_dim; d += Vec::kLanes) {
     Vec::Store(st.out[row] + d, Vec::Mul(Vec::Load(st.out[row] + d), correction));
   }
@@ -125,8 +155,10 @@ inline void PageRows(const AttentionArgs& a, const float* keys, const float* val
     least = st.valid[row + r] < least ? st.valid[row + r] : least;
     most = st.valid[row + r] > most ? st.valid[row + r] : most;
   }
+  st.ahead.Begin(st.upcoming_values, a.head_dim);
   for (int slot = 0; slot < most; slot += 2 * Vec::kLanes) ScoreRows<kRows>(a, keys, row, slot, st);
   for (int r = 0; r < kRows; ++r) SoftmaxRow(a, row + r, st);
+  st.ahead.Begin(st.upcoming_keys, a.head_dim);
   MixAllDims<kRows>(a, values, row, 0, least, st);
   for (int r = 0; r < kRows; ++r) MixAllDims<1>(a, values, row + r, least, st.valid[row + r], st);
 }
@@ -155,6 +187,8 @@ void AttentionKernel(const AttentionArgs& a) {
   for (int page = 0; page <= last_page; ++page) {
     const float* keys = a.keys + a.page_table[page] * a.page_floats;
     const float* values = a.values + a.page_table[page] * a.page_floats;
+    st.upcoming_values = values;
+    st.upcoming_keys = page < last_page ? a.keys + a.page_table[page + 1] * a.page_floats : nullptr;
     int row = 0;
     while (a.position[row] < page * kPageSlots) ++row;  // done with their last page
     for (int r = row; r < a.num_rows; ++r) {

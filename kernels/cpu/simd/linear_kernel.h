@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The linear kernel on the including file's Vec. Formula and order: linear.h. Vector lanes are
-// outputs, so the width of a vector cannot change a bit.
+// outputs, so the width of a vector cannot change a bit; neither can the tiling, since every tile
+// runs an output's fma chain from its first k to its last.
 //
-//   one row of x    Gemv: streams the packed weight once, 32 outputs of a block side by side
-//                   reads 0.5 (AWQ) to 4 bytes per weight; bound by memory once the weight leaves
-//                   the cache
-//   several rows    dequantizes one block of K (at most 128 x 32 floats, 16 KiB, in L1) and
-//   multiplies it by
-//                   kRowTile rows at a time; bound by FMA
-//
-// Both run the same chain of fma for an output, so M does not change a bit either.
+// For a block of 32 outputs, K is walked in blocks (at most 128 k); each is multiplied by kRowTile
+// rows of x at a time. Weights are widened in registers, where the spare vector ports hide it; only
+// AWQ with more rows than one tile is first expanded to floats (128 x 32, 16 KiB, in L1). Few rows:
+// bound by reading weights, 0.5 (AWQ) to 4 bytes each. Many rows: bound by FMA.
 #pragma once
 
 namespace sluice::kernels::cpu::simd {
@@ -45,10 +42,11 @@ inline void StoreOutputs(const float* sums, int64_t count, float* y) {
   for (int64_t i = 0; i < count; ++i) y[i] = sums[i];
 }
 
-// Each format knows how to walk one block of K: Chain runs p = fma(x[k], w[k], p) for one row,
-// Expand writes the block as floats [num_k][32].
+// Each format knows how to walk one block of K. Chain runs p[r][i] = fma(x[r][k], w[k], p[r][i])
+// over the block for kRows rows and the kWide vectors of outputs from vector v on.
 
 struct AwqFormat {
+  static constexpr bool kExpands = true;
   // Nibble j of a word, still in place under the exponent of 2^(23 - 4j), reads as the float 2^(23
   // - 4j) + q. Subtracting 2^(23 - 4j) + z leaves q - z, exactly. j runs to 3; the word is then
   // shifted by 16.
@@ -72,27 +70,38 @@ struct AwqFormat {
     Vec::F Scale(int v) const { return Vec::Load(scale + v * Vec::kLanes); }
   };
 
-  static void Chain(const Block& block, const float* x, int num_k, Vec::F* p) {
-    const uint32_t* words = block.words;
+  template <int kRows, int kWide>
+  static void Chain(const Block& block, int v, const float* x, int64_t x_stride, int num_k,
+                    Vec::F (&p)[kRows][kWide]) {
+    const uint32_t* words = block.words + v * Vec::kLanes;
     for (int k = 0; k < num_k; k += 8, words += kOutputs) {
-      Vec::I w[kVecs];
-      for (int v = 0; v < kVecs; ++v) w[v] = Vec::LoadWords(words + v * Vec::kLanes);
-      Half(block, x + k, w, p);
-      for (int v = 0; v < kVecs; ++v) w[v] = Vec::ShiftRight16(w[v]);
-      Half(block, x + k + 4, w, p);
+      Vec::I w[kWide];
+      for (int i = 0; i < kWide; ++i) w[i] = Vec::LoadWords(words + i * Vec::kLanes);
+      FourInputs(block, v, x + k, x_stride, w, p);
+      for (int i = 0; i < kWide; ++i) w[i] = Vec::ShiftRight16(w[i]);
+      FourInputs(block, v, x + k + 4, x_stride, w, p);
     }
   }
-  static void Half(const Block& block, const float* x, const Vec::I* w, Vec::F* p) {
+  // The low four nibbles of w.
+  template <int kRows, int kWide>
+  static void FourInputs(const Block& block, int v, const float* x, int64_t x_stride,
+                         const Vec::I* w, Vec::F (&p)[kRows][kWide]) {
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
-      const Vec::F xk = Vec::Set(x[j]);
+      Vec::F q[kWide];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) {
-        const Vec::F q = Vec::MaskOr(w[v], Mask(j), Bits(j));
-        p[v] = Vec::Fma(xk, Vec::Sub(q, block.zero[j][v]), p[v]);
+      for (int i = 0; i < kWide; ++i) {
+        q[i] = Vec::Sub(Vec::MaskOr(w[i], Mask(j), Bits(j)), block.zero[j][v + i]);
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        const Vec::F xk = Vec::Set(x[r * x_stride + j]);
+#pragma GCC unroll 8
+        for (int i = 0; i < kWide; ++i) p[r][i] = Vec::Fma(xk, q[i], p[r][i]);
       }
     }
   }
+  // Writes q - z as floats [num_k][32].
   static void Expand(const Block& block, int num_k, float* tile) {
     const uint32_t* words = block.words;
     for (int k = 0; k < num_k; k += 8, words += kOutputs) {
@@ -115,65 +124,67 @@ struct DenseBlock {
   static Vec::F Scale(int) { return Vec::Set(1.0f); }
 };
 
+// One k: p[r][i] = fma(x[r * x_stride], w[i], p[r][i]).
+template <int kRows, int kWide>
+inline void OneInput(const float* x, int64_t x_stride, const Vec::F* w, Vec::F (&p)[kRows][kWide]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    const Vec::F xk = Vec::Set(x[r * x_stride]);
+#pragma GCC unroll 8
+    for (int i = 0; i < kWide; ++i) p[r][i] = Vec::Fma(xk, w[i], p[r][i]);
+  }
+}
+
 struct Bf16Format {
+  static constexpr bool kExpands = false;
   struct Block : DenseBlock {
     Block(const LinearArgs& a, int64_t nb, int64_t k)
         : DenseBlock{a.words + nb * a.words_per_block + k / 2 * kOutputs} {}
   };
-  static void Chain(const Block& block, const float* x, int num_k, Vec::F* p) {
-    const uint32_t* words = block.words;
+  template <int kRows, int kWide>
+  static void Chain(const Block& block, int v, const float* x, int64_t x_stride, int num_k,
+                    Vec::F (&p)[kRows][kWide]) {
+    const uint32_t* words = block.words + v * Vec::kLanes;
+    Vec::F w[kWide];
     int k = 0;
     for (; k + 2 <= num_k; k += 2, words += kOutputs) {
-      const Vec::F x0 = Vec::Set(x[k]);
-      const Vec::F x1 = Vec::Set(x[k + 1]);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) {
-        const Vec::I w = Vec::LoadWords(words + v * Vec::kLanes);
-        p[v] = Vec::Fma(x0, Vec::LowBf16(w), p[v]);
-        p[v] = Vec::Fma(x1, Vec::HighBf16(w), p[v]);
-      }
+      for (int i = 0; i < kWide; ++i) w[i] = Vec::LowBf16(Vec::LoadWords(words + i * Vec::kLanes));
+      OneInput(x + k, x_stride, w, p);
+#pragma GCC unroll 8
+      for (int i = 0; i < kWide; ++i) w[i] = Vec::HighBf16(Vec::LoadWords(words + i * Vec::kLanes));
+      OneInput(x + k + 1, x_stride, w, p);
     }
     if (k == num_k) return;
-    const Vec::F x0 = Vec::Set(x[k]);
-    for (int v = 0; v < kVecs; ++v) {
-      p[v] = Vec::Fma(x0, Vec::LowBf16(Vec::LoadWords(words + v * Vec::kLanes)), p[v]);
-    }
-  }
-  static void Expand(const Block& block, int num_k, float* tile) {
-    const uint32_t* words = block.words;
-    for (int k = 0; k < num_k; k += 2, words += kOutputs) {
-      float* out = tile + k * kOutputs;
-      for (int v = 0; v < kVecs; ++v) {
-        const Vec::I w = Vec::LoadWords(words + v * Vec::kLanes);
-        Vec::Store(out + v * Vec::kLanes, Vec::LowBf16(w));
-        // Odd num_k: the high half is padding, and the tile has room for its row.
-        Vec::Store(out + kOutputs + v * Vec::kLanes, Vec::HighBf16(w));
-      }
-    }
+    for (int i = 0; i < kWide; ++i) w[i] = Vec::LowBf16(Vec::LoadWords(words + i * Vec::kLanes));
+    OneInput(x + k, x_stride, w, p);
   }
 };
 
 // F16 and F32 store one k after another.
 template <typename Element, typename Loader>
 struct PlainFormat {
+  static constexpr bool kExpands = false;
   struct Block : DenseBlock {
     Block(const LinearArgs& a, int64_t nb, int64_t k)
         : DenseBlock{a.words + nb * a.words_per_block +
                      k * kOutputs * static_cast<int64_t>(sizeof(Element)) / 4} {}
-    const Element* elements() const { return reinterpret_cast<const Element*>(words); }
   };
-  static void Chain(const Block& block, const float* x, int num_k, Vec::F* p) {
-    const Element* w = block.elements();
-    for (int k = 0; k < num_k; ++k, w += kOutputs) {
-      const Vec::F xk = Vec::Set(x[k]);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) p[v] = Vec::Fma(xk, Loader::Load(w + v * Vec::kLanes), p[v]);
-    }
+  template <int kRows, int kWide>
+  static void Chain(const Block& block, int v, const float* x, int64_t x_stride, int num_k,
+                    Vec::F (&p)[kRows][kWide]) {
+    Walk(reinterpret_cast<const Element*>(block.words), v, x, x_stride, num_k, p);
   }
-  static void Expand(const Block& block, int num_k, float* tile) {
-    const Element* w = block.elements();
-    for (int i = 0; i < num_k * kOutputs; i += Vec::kLanes)
-      Vec::Store(tile + i, Loader::Load(w + i));
+  template <int kRows, int kWide>
+  static void Walk(const Element* elements, int v, const float* x, int64_t x_stride, int num_k,
+                   Vec::F (&p)[kRows][kWide]) {
+    const Element* in = elements + v * Vec::kLanes;
+    for (int k = 0; k < num_k; ++k, in += kOutputs) {
+      Vec::F w[kWide];
+#pragma GCC unroll 8
+      for (int i = 0; i < kWide; ++i) w[i] = Loader::Load(in + i * Vec::kLanes);
+      OneInput(x + k, x_stride, w, p);
+    }
   }
 };
 struct F16Loader {
@@ -185,52 +196,41 @@ struct F32Loader {
 using F16Format = PlainFormat<uint16_t, F16Loader>;
 using F32Format = PlainFormat<float, F32Loader>;
 
-template <typename Format>
-inline void Gemv(const LinearArgs& a, int64_t nb) {
-  alignas(64) float levels[kMaxDepth * kOutputs];
-  alignas(64) float sums[kOutputs];
-  const SliceTree tree{levels, kOutputs};
-  for (int s = 0; s < a.num_slices; ++s) {
-    Vec::F acc[kVecs];
-    for (int v = 0; v < kVecs; ++v) acc[v] = Vec::Zero();
-    const int64_t end = (s + 1) * a.slice_inputs;
-    for (int64_t k = s * a.slice_inputs; k < end; k += a.block_inputs) {
-      const int num_k = static_cast<int>(end - k < a.block_inputs ? end - k : a.block_inputs);
-      const typename Format::Block block(a, nb, k);
-      Vec::F p[kVecs];
-      for (int v = 0; v < kVecs; ++v) p[v] = Vec::Zero();
-      Format::Chain(block, a.x + k, num_k, p);
-      for (int v = 0; v < kVecs; ++v) acc[v] = Vec::Fma(p[v], block.Scale(v), acc[v]);
-    }
-    for (int v = 0; v < kVecs; ++v) Vec::Store(sums + v * Vec::kLanes, acc[v]);
-    tree.Push(s, sums);
+// An AWQ block that Expand has written out.
+struct ExpandedFormat {
+  struct Block {
+    const AwqFormat::Block& packed;
+    const float* tile;
+    Vec::F Scale(int v) const { return packed.Scale(v); }
+  };
+  template <int kRows, int kWide>
+  static void Chain(const Block& block, int v, const float* x, int64_t x_stride, int num_k,
+                    Vec::F (&p)[kRows][kWide]) {
+    F32Format::Walk(block.tile, v, x, x_stride, num_k, p);
   }
-  StoreOutputs(sums, a.outputs - nb * kOutputs, a.y + nb * kOutputs);
-}
+};
 
-// kRows rows of x times two vectors of outputs of a tile; sums[row][32] = fma(p, scale, sums).
-template <int kRows, typename Block>
-inline void TileRows(const Block& block, const float* tile, int num_k, const float* x,
-                     int64_t x_stride, float* sums) {
-  constexpr int kPair = kVecs >= 2 ? 2 : 1;
-  for (int v = 0; v < kVecs; v += kPair) {
-    Vec::F p[kRows][kPair];
+// Vectors of outputs that kRows rows take at a time, so that sums stay in registers.
+template <int kRows>
+constexpr int kWideFor = kVecs < 2                    ? kVecs
+                         : (kRows <= 3 && kVecs >= 4) ? 4
+                                                      : 2;
+
+// sums[r][32] = fma(block of row r, scale, sums[r]).
+template <typename Format, int kRows>
+inline void BlockRows(const typename Format::Block& block, int num_k, const float* x,
+                      int64_t x_stride, float* sums) {
+  constexpr int kWide = kWideFor<kRows>;
+  for (int v = 0; v < kVecs; v += kWide) {
+    Vec::F p[kRows][kWide];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      for (int i = 0; i < kPair; ++i) p[r][i] = Vec::Zero();
+#pragma GCC unroll 8
+      for (int i = 0; i < kWide; ++i) p[r][i] = Vec::Zero();
     }
-    const float* w = tile + v * Vec::kLanes;
-    for (int k = 0; k < num_k; ++k, w += kOutputs) {
-      const Vec::F w0 = Vec::Load(w);
-      const Vec::F w1 = Vec::Load(w + (kPair - 1) * Vec::kLanes);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        const Vec::F xk = Vec::Set(x[r * x_stride + k]);
-        p[r][0] = Vec::Fma(xk, w0, p[r][0]);
-        if constexpr (kPair == 2) p[r][1] = Vec::Fma(xk, w1, p[r][1]);
-      }
-    }
-    for (int i = 0; i < kPair; ++i) {
+    Format::Chain(block, v, x, x_stride, num_k, p);
+#pragma GCC unroll 8
+    for (int i = 0; i < kWide; ++i) {
       const Vec::F scale = block.Scale(v + i);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
@@ -241,22 +241,35 @@ inline void TileRows(const Block& block, const float* tile, int num_k, const flo
   }
 }
 
-// The last kRows or fewer rows.
-template <int kRows, typename Block>
-inline void TileRowsTail(int rows, const Block& block, const float* tile, int num_k, const float* x,
-                         int64_t x_stride, float* sums) {
+// As BlockRows, for rows <= kRows known only at run time.
+template <typename Format, int kRows>
+inline void BlockRowsTail(int rows, const typename Format::Block& block, int num_k, const float* x,
+                          int64_t x_stride, float* sums) {
   if constexpr (kRows > 0) {
     if (rows == kRows) {
-      TileRows<kRows>(block, tile, num_k, x, x_stride, sums);
+      BlockRows<Format, kRows>(block, num_k, x, x_stride, sums);
     } else {
-      TileRowsTail<kRows - 1>(rows, block, tile, num_k, x, x_stride, sums);
+      BlockRowsTail<Format, kRows - 1>(rows, block, num_k, x, x_stride, sums);
     }
   }
 }
 
 template <typename Format>
-inline void Gemm(const LinearArgs& a, int64_t nb) {
-  alignas(64) float tile[128 * kOutputs];
+inline void BlockAllRows(const LinearArgs& a, const typename Format::Block& block, int64_t k,
+                         int num_k, float* sums) {
+  int row = 0;
+  for (; row + Vec::kRowTile <= a.num_rows; row += Vec::kRowTile) {
+    BlockRows<Format, Vec::kRowTile>(block, num_k, a.x + row * a.x_stride + k, a.x_stride,
+                                     sums + row * kOutputs);
+  }
+  BlockRowsTail<Format, Vec::kRowTile - 1>(a.num_rows - row, block, num_k,
+                                           a.x + row * a.x_stride + k, a.x_stride,
+                                           sums + row * kOutputs);
+}
+
+template <typename Format>
+inline void OutputBlock(const LinearArgs& a, int64_t nb) {
+  alignas(64) float tile[128 * kOutputs];  // AWQ only
   alignas(64) float levels[kMaxDepth * kMaxRows * kOutputs];
   alignas(64) float sums[kMaxRows * kOutputs];
   const SliceTree tree{levels, a.num_rows * kOutputs};
@@ -266,15 +279,14 @@ inline void Gemm(const LinearArgs& a, int64_t nb) {
     for (int64_t k = s * a.slice_inputs; k < end; k += a.block_inputs) {
       const int num_k = static_cast<int>(end - k < a.block_inputs ? end - k : a.block_inputs);
       const typename Format::Block block(a, nb, k);
-      Format::Expand(block, num_k, tile);
-      int row = 0;
-      for (; row + Vec::kRowTile <= a.num_rows; row += Vec::kRowTile) {
-        TileRows<Vec::kRowTile>(block, tile, num_k, a.x + row * a.x_stride + k, a.x_stride,
-                                sums + row * kOutputs);
+      if constexpr (Format::kExpands) {
+        if (a.num_rows > Vec::kRowTile) {
+          Format::Expand(block, num_k, tile);
+          BlockAllRows<ExpandedFormat>(a, {block, tile}, k, num_k, sums);
+          continue;
+        }
       }
-      TileRowsTail<Vec::kRowTile - 1>(a.num_rows - row, block, tile, num_k,
-                                      a.x + row * a.x_stride + k, a.x_stride,
-                                      sums + row * kOutputs);
+      BlockAllRows<Format>(a, block, k, num_k, sums);
     }
     tree.Push(s, sums);
   }
@@ -286,13 +298,7 @@ inline void Gemm(const LinearArgs& a, int64_t nb) {
 
 template <typename Format>
 inline void LinearBlocks(const LinearArgs& a) {
-  for (int64_t nb = a.block_begin; nb < a.block_end; ++nb) {
-    if (a.num_rows == 1) {
-      Gemv<Format>(a, nb);
-    } else {
-      Gemm<Format>(a, nb);
-    }
-  }
+  for (int64_t nb = a.block_begin; nb < a.block_end; ++nb) OutputBlock<Format>(a, nb);
 }
 
 void LinearKernel(const LinearArgs& a) {
