@@ -9,6 +9,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -123,7 +124,8 @@ class Connection final : public HttpConnection, public std::enable_shared_from_t
       const std::string bytes = SerializeResponse(*answer, head_only, keep_alive);
       const bool sent = co_await Send(bytes);
       if (sent && unread_body) co_await Linger();
-      co_return sent&& keep_alive ? Next::kAnotherRequest : Next::kClose;
+      const bool go_on = sent && keep_alive;
+      co_return go_on ? Next::kAnotherRequest : Next::kClose;
     }
     if (!parser.is_done()) {
       const bool read = co_await ReadBody(parser, request);
@@ -199,7 +201,8 @@ class Connection final : public HttpConnection, public std::enable_shared_from_t
     queue->Detach();
     --context_.answering;
     Disarm();
-    co_return sent_whole_ && queue->keep_alive() ? Next::kAnotherRequest : Next::kClose;
+    const bool go_on = sent_whole_ && !ended_ && queue->keep_alive();
+    co_return go_on ? Next::kAnotherRequest : Next::kClose;
   }
 
   asio::awaitable<void> SendAnswer(std::shared_ptr<ResponseQueue> queue) {
@@ -239,7 +242,11 @@ class Connection final : public HttpConnection, public std::enable_shared_from_t
       auto [error, n] = co_await socket_.async_read_some(buffer_.prepare(kReadBytes), kTuple);
       buffer_.commit(n);
       context_.received_bytes += static_cast<int64_t>(n);
-      if (error) co_return;
+      if (error) {
+        // Not for a cancelled read. Asio reports an end once: reading again would wait for ever.
+        ended_ = error != asio::error::operation_aborted;
+        co_return;
+      }
     }
   }
 
@@ -302,6 +309,7 @@ class Connection final : public HttpConnection, public std::enable_shared_from_t
   int64_t armed_ = 0;
   bool timed_out_ = false;
   bool sent_whole_ = false;
+  bool ended_ = false;  // the client has closed its side
   bool shut_ = false;
 };
 

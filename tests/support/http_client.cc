@@ -146,6 +146,13 @@ bool HttpClient::WaitFor(std::string_view text) {
   return true;
 }
 
+bool HttpClient::ReadsToEnd() {
+  while (Fill()) {
+  }
+  buffer_.clear();
+  return AtEnd();
+}
+
 bool HttpClient::AtEnd() {
   if (!buffer_.empty() || fd_ < 0) return false;
   pollfd poll_fd{fd_, POLLIN, 0};

@@ -42,6 +42,8 @@ class HttpClient {
   std::optional<std::string> ReadPiece();
   // Waits for `text` to have arrived anywhere in the raw stream that is still unread.
   bool WaitFor(std::string_view text);
+  // Reads and drops everything; true when the server closed in time.
+  bool ReadsToEnd();
   // True when the server has closed and nothing is left to read.
   bool AtEnd();
 
