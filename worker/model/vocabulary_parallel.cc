@@ -65,7 +65,11 @@ VocabularyParallelHead VocabularyParallelHead::Load(const LoadContext& context) 
   kernels::cpu::PackDense(
       {.data = view.data, .type = view.float_type(), .row_stride = context.config.hidden_size}, 0,
       rows.size, context.pool, &result.weight_);
-  context.reader.Done(table);
+  if (tied) {
+    context.reader.Release(table);  // the embedding keeps it
+  } else {
+    context.reader.Done(table);
+  }
   return result;
 }
 

@@ -67,8 +67,12 @@ TensorView WeightReader::ReadRows(const ExpectedTensor& tensor, int64_t begin,
           checkpoint_};
 }
 
-void WeightReader::Done(const ExpectedTensor& tensor) {
+void WeightReader::Release(const ExpectedTensor& tensor) const {
   if (checkpoint_ != nullptr) checkpoint_->Release(tensor.name);
+}
+
+void WeightReader::Done(const ExpectedTensor& tensor) {
+  Release(tensor);
   Advance(tensor);
 }
 

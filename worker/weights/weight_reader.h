@@ -45,6 +45,8 @@ class WeightReader {
   // drawn.
   TensorView ReadRows(const ExpectedTensor& tensor, int64_t begin, int64_t count) const;
 
+  // Lets the tensor's pages leave memory; it can still be read.
+  void Release(const ExpectedTensor& tensor) const;
   // The tensor was packed and will not be read again.
   void Done(const ExpectedTensor& tensor);
   // The tensor stays mapped and is read on demand.
