@@ -75,8 +75,10 @@ void RunRank(const ModelRun& run, const ModelFolder& folder, Communicator* commu
 }  // namespace
 
 std::vector<std::vector<float>> RunModel(const ModelRun& run) {
-  const auto folder =
-      ModelFolder::Open({.dir = run.dir, .tp_size = run.tp_size, .rope_scaling = run.rope_scaling});
+  const auto folder = ModelFolder::Open({.dir = run.dir,
+                                         .tp_size = run.tp_size,
+                                         .rope_scaling = run.rope_scaling,
+                                         .dummy_weights = run.dummy_weights});
   EXPECT_TRUE(folder.ok()) << folder.status();
   if (!folder.ok()) return {};
   std::vector<std::vector<float>> logits;

@@ -21,6 +21,7 @@ struct ModelRun {
   std::vector<std::vector<TokenId>> prompts;  // computed in one batch
   // Tokens of each prompt in a step; the last one repeats. Empty: all at once.
   std::vector<int> chunks = {};
+  bool dummy_weights = false;
 };
 
 // [prompts][tokens * vocab]: logits of every token. Fails the test on any error.
