@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// ChatTemplate: a conversation to prompt text, by the model folder's own Jinja template, equal byte for byte to
-// Jinja2 as Transformers runs it (trim_blocks, lstrip_blocks, tojson as json.dumps without ASCII escapes). Every
-// byte of the output knows whether the template or a user wrote it. Compiled once at start, then immutable: Render
-// is const and thread safe, and its work and output are bounded.
+// ChatTemplate: a conversation to prompt text, by the model folder's own Jinja template, equal byte
+// for byte to Jinja2 as Transformers runs it (trim_blocks, lstrip_blocks, tojson as json.dumps
+// without ASCII escapes). Every byte of the output knows whether the template or a user wrote it.
+// Compiled once at start, then immutable: Render is const and thread safe, and its work and output
+// are bounded.
 #pragma once
 
 #include <cstddef>
@@ -32,14 +33,15 @@ struct RenderedPrompt {
     size_t end = 0;
   };
   std::string text;
-  // What messages, tools or arguments brought in; sorted, disjoint. Control tokens are not recognised there.
+  // What messages, tools or arguments brought in; sorted, disjoint. Control tokens are not
+  // recognised there.
   std::vector<Range> user_ranges;
 };
 
 class ChatTemplate {
  public:
-  // From the model folder: chat_template.jinja if present, else chat_template of tokenizer_config.json. A
-  // construct the engine does not know is refused with its name and line.
+  // From the model folder: chat_template.jinja if present, else chat_template of
+  // tokenizer_config.json. A construct the engine does not know is refused with its name and line.
   static absl::StatusOr<std::unique_ptr<const ChatTemplate>> Load(const std::string& model_dir);
   static absl::StatusOr<std::unique_ptr<const ChatTemplate>> Compile(std::string_view source);
 
@@ -47,7 +49,8 @@ class ChatTemplate {
   ChatTemplate(const ChatTemplate&) = delete;
   ChatTemplate& operator=(const ChatTemplate&) = delete;
 
-  // INVALID_ARGUMENT with the template's own message (raise_exception) or the engine's, with the line.
+  // INVALID_ARGUMENT with the template's own message (raise_exception) or the engine's, with the
+  // line.
   absl::StatusOr<RenderedPrompt> Render(const RenderInput& input) const;
 
  private:
