@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/chat/message_normalizer.h"
 #include "gateway/chat/reasoning_parser.h"
 #include "gateway/openai/error.h"
 #include "gateway/session/choice_stream.h"
@@ -75,8 +76,10 @@ absl::Status TextEngine::CheckModel(const std::string& model) const {
 
 absl::StatusOr<std::vector<TokenId>> TextEngine::EncodeConversation(
     const ConversationOptions& conversation) const {
+  absl::StatusOr<std::string> messages = NormalizeMessages(conversation.messages_json);
+  if (!messages.ok()) return WithParam(messages.status(), "messages");
   RenderInput input;
-  input.messages_json = conversation.messages_json;
+  input.messages_json = *std::move(messages);
   input.tools_json = conversation.tools_json;
   input.kwargs_json = conversation.template_kwargs_json;
   input.add_generation_prompt = conversation.add_generation_prompt;
