@@ -87,6 +87,7 @@ class RecordingEvents final : public EngineEvents {
   void OnRequestDone(const RequestStats& stats) override {
     const std::lock_guard lock(mutex_);
     done_.push_back(stats);
+    changed_.notify_all();
   }
   void OnRefused(const absl::Status&) override { ++num_refused; }
   void OnBadLogits() override { ++num_bad_logits; }
@@ -95,6 +96,10 @@ class RecordingEvents final : public EngineEvents {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return num_idle_ > 0; });
     return idle_;
+  }
+  void WaitForDone() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !done_.empty(); });
   }
   std::vector<RequestStats> done() {
     const std::lock_guard lock(mutex_);

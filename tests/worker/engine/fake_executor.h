@@ -18,18 +18,25 @@ namespace sluice::worker {
 
 inline constexpr int kFakeVocab = 1000;
 
-// The model: what follows these ids.
-inline TokenId NextId(const std::vector<TokenId>& ids) {
+// The model: a hash over the ids so far says what follows them.
+struct FakeState {
   uint64_t hash = 17;
-  for (TokenId id : ids) hash = hash * 1099511628211ull + static_cast<uint64_t>(id) + 1;
-  return static_cast<TokenId>((hash >> 13) % kFakeVocab);
-}
+  TokenId last = -1;
 
-inline std::vector<TokenId> Continuation(std::vector<TokenId> ids, int n) {
+  void Append(TokenId id) {
+    hash = hash * 1099511628211ull + static_cast<uint64_t>(id) + 1;
+    last = id;
+  }
+  TokenId Next() const { return static_cast<TokenId>((hash >> 13) % kFakeVocab); }
+};
+
+inline std::vector<TokenId> Continuation(const std::vector<TokenId>& ids, int n) {
+  FakeState state;
+  for (TokenId id : ids) state.Append(id);
   std::vector<TokenId> output;
   for (int i = 0; i < n; ++i) {
-    output.push_back(NextId(ids));
-    ids.push_back(output.back());
+    output.push_back(state.Next());
+    state.Append(output.back());
   }
   return output;
 }
@@ -80,21 +87,21 @@ class FakeExecutor final : public Executor {
 
  private:
   void Run(const RowStep& row, StepResult& result) {
-    std::vector<TokenId>& ids = rows_[row.row];
-    ids.insert(ids.end(), row.ids.begin(), row.ids.end());
+    FakeState& state = rows_[row.row];
+    for (TokenId id : row.ids) state.Append(id);
     // A decode's id was appended when it was sampled.
     if (!row.sample) return;
     RowSample sample;
     sample.row = row.row;
-    sample.id = NextId(ids);
-    sample.bad_logits = spoil_after_ && ids.back() == *spoil_after_;
+    sample.id = state.Next();
+    sample.bad_logits = spoil_after_ && state.last == *spoil_after_;
     sample.logprobs.logprob = -1.0f;
-    ids.push_back(sample.id);
+    state.Append(sample.id);
     result.samples.push_back(std::move(sample));
   }
 
   std::deque<StepPlan> plans_;
-  std::map<RowId, std::vector<TokenId>> rows_;
+  std::map<RowId, FakeState> rows_;
   std::optional<TokenId> spoil_after_;
 
   std::mutex mutex_;
