@@ -44,14 +44,15 @@ absl::Status CheckPart(const JsonValue& part, const std::string& path) {
     return FieldError(absl::StrCat(path, ".type"), absl::StrCat("must be a string; ", Got(type)));
   }
   const std::string name = type->AsString();
-  if (name != "text" && name != "input_text" && name != "output_text") {
+  // A refusal is what an assistant wrote when it came from OpenAI's own API.
+  if (name != "text" && name != "refusal") {
     return FieldError(path, absl::StrCat("has type ", Quoted(name),
                                          "; this model reads text only, so parts must have type "
                                          "\"text\""));
   }
-  const std::optional<JsonValue> text = part.Find("text");
+  const std::optional<JsonValue> text = part.Find(name);
   if (!text || !text->is(JsonType::kString)) {
-    return FieldError(absl::StrCat(path, ".text"), absl::StrCat("must be a string; ", Got(text)));
+    return FieldError(absl::StrCat(path, ".", name), absl::StrCat("must be a string; ", Got(text)));
   }
   return absl::OkStatus();
 }

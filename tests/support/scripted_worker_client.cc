@@ -13,10 +13,7 @@ void ScriptedCall::Ids(std::vector<int32_t> ids, int choice, gateway::FinishReas
   Chunk(std::move(chunk));
 }
 
-void ScriptedCall::Done(absl::Status status) {
-  observer_->OnDone(std::move(status));
-  observer_.reset();
-}
+void ScriptedCall::Done(absl::Status status) { observer_->OnDone(std::move(status)); }
 
 std::optional<gateway::CancelReason> ScriptedCall::cancelled() const {
   const std::lock_guard<std::mutex> lock(mu_);
@@ -52,6 +49,11 @@ std::shared_ptr<gateway::GenerateCall> ScriptedWorkerClient::Generate(
 std::vector<std::shared_ptr<ScriptedCall>> ScriptedWorkerClient::calls() const {
   const std::lock_guard<std::mutex> lock(mu_);
   return calls_;
+}
+
+void ScriptedWorkerClient::Forget() {
+  const std::lock_guard<std::mutex> lock(mu_);
+  calls_.clear();
 }
 
 }  // namespace sluice::testing

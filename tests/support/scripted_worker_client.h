@@ -36,7 +36,8 @@ class ScriptedCall final : public gateway::GenerateCall {
 
  private:
   const gateway::GenerateRequest request_;
-  std::shared_ptr<gateway::TokenObserver> observer_;
+  // Kept to the end, as a client may: the session must not need more than OnDone to be let go.
+  const std::shared_ptr<gateway::TokenObserver> observer_;
   mutable std::mutex mu_;
   std::optional<gateway::CancelReason> cancelled_;
   std::vector<std::pair<int, int>> stops_;
@@ -49,6 +50,8 @@ class ScriptedWorkerClient final : public gateway::WorkerClient {
   absl::StatusOr<gateway::ModelInfo> GetModelInfo() const override { return info; }
 
   std::vector<std::shared_ptr<ScriptedCall>> calls() const;
+  // Drops the calls; who else holds them goes on.
+  void Forget();
 
   absl::StatusOr<gateway::ModelInfo> info = gateway::ModelInfo();  // set before use
   // Chunks that arrive before Generate has returned, for each call. Set before use.

@@ -255,7 +255,7 @@ TEST(ChatRequest, AcceptsEveryShapeOfMessages) {
   for (
       const char* messages :
       {R"([{"role":"developer","content":"x"},{"role":"system","content":null}])",
-       R"([{"role":"user","content":[{"type":"text","text":"a"},"b",{"type":"input_text","text":"c"}]}])",
+       R"([{"role":"user","content":[{"type":"text","text":"a"},"b",{"type":"refusal","refusal":"c"}]}])",
        R"([{"role":"assistant"},{"role":"tool","tool_call_id":"1","content":""}])",
        R"([{"role":"assistant","content":null,"reasoning_content":"r","reasoning":"r",
             "tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{bad"}},

