@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/chat/message_normalizer.h"
+#include "gateway/chat/message_normalizer.h"
 #include "gateway/chat/reasoning_parser.h"
 #include "gateway/openai/error.h"
 #include "gateway/session/choice_stream.h"
