@@ -41,8 +41,11 @@ constexpr size_t kWriteBytes = 64 * 1024;
 // Pipelined requests kept while an answer is being written. Beyond it the client's going away shows
 // only when writing fails.
 constexpr size_t kMaxPipelinedBytes = 64 * 1024;
-// How long a refused upload is read and thrown away, so that the refusal is not lost to a reset.
+// How long, and how much of, a refused request is read and thrown away, so that the refusal is not
+// lost to a reset. An upload may bring as much again as a request may have; whoever sends more is
+// cut off.
 constexpr std::chrono::seconds kLingerTime{10};
+constexpr size_t kLingerBytes = 256 * 1024;
 
 bool IsHttpError(const error_code& error) {
   return error.category() == http::make_error_code(http::error::bad_method).category();
@@ -123,7 +126,7 @@ class Connection final : public HttpConnection, public std::enable_shared_from_t
       keep_alive = keep_alive && !unread_body;
       const std::string bytes = SerializeResponse(*answer, head_only, keep_alive);
       const bool sent = co_await Send(bytes);
-      if (sent && unread_body) co_await Linger();
+      if (sent && unread_body) co_await Linger(context_.options.max_body_bytes);
       const bool go_on = sent && keep_alive;
       co_return go_on ? Next::kAnotherRequest : Next::kClose;
     }
@@ -181,7 +184,8 @@ class Connection final : public HttpConnection, public std::enable_shared_from_t
     }
     const std::string bytes = SerializeResponse(response, false, false);
     const bool sent = co_await Send(bytes);
-    if (sent) co_await Linger();
+    const bool upload = response.status == 413;
+    if (sent) co_await Linger(upload ? context_.options.max_body_bytes : kLingerBytes);
   }
 
   asio::awaitable<Next> Answer(HttpRequest request, ResponseFraming framing) {
@@ -260,14 +264,15 @@ class Connection final : public HttpConnection, public std::enable_shared_from_t
 
   // Closing with unread bytes resets the connection and can destroy the answer on its way to the
   // client.
-  asio::awaitable<void> Linger() {
+  asio::awaitable<void> Linger(size_t max_bytes) {
     error_code ignored;
     socket_.shutdown(HttpSocket::shutdown_send, ignored);
     Arm(kLingerTime);
     std::string discarded(kWriteBytes, '\0');
-    for (;;) {
+    for (size_t total = 0; total < max_bytes;) {
       auto [error, n] = co_await socket_.async_read_some(asio::buffer(discarded), kTuple);
       context_.received_bytes += static_cast<int64_t>(n);
+      total += n;
       if (error || timed_out_) co_return;
     }
   }
