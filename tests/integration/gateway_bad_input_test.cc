@@ -96,7 +96,9 @@ TEST_F(GatewayBadInputTest, HeadersThatNeverEnd) {
   while (client.Send("X-Filler: " + lines + "\r\n")) {
   }
   const std::optional<HttpReply> reply = client.Read();
-  if (reply) EXPECT_EQ(reply->status, 431);  // a reset may overtake it
+  if (reply) {  // a reset may overtake it
+    EXPECT_EQ(reply->status, 431);
+  }
 }
 
 }  // namespace

@@ -236,7 +236,9 @@ TEST_F(GatewayHttpTest, CountsWhatItDoes) {
     if (line.rfind("# TYPE ", 0) == 0) {
       const std::string name = line.substr(7, line.find(' ', 7) - 7);
       families.insert(name);
-      if (line.ends_with(" counter")) EXPECT_TRUE(name.ends_with("_total")) << name;
+      if (line.ends_with(" counter")) {
+        EXPECT_TRUE(name.ends_with("_total")) << name;
+      }
       continue;
     }
     if (line.rfind("# HELP ", 0) == 0) continue;
