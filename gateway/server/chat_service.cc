@@ -10,6 +10,9 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gateway/openai/error.h"
 #include "gateway/openai/response_header.h"
 #include "gateway/server/chat_messages.h"
 #include "gateway/server/request_sink.h"
@@ -22,6 +25,13 @@ namespace sluice::gateway {
 namespace pb = ::sluice::v1;
 
 namespace {
+
+// HTTP's error body has a place for the field's name; a gRPC status has only its message.
+absl::Status NamingItsField(const absl::Status& status) {
+  const std::string field = ErrorParam(status);
+  if (field.empty() || absl::StrContains(status.message(), field)) return status;
+  return absl::Status(status.code(), absl::StrCat(field, ": ", status.message()));
+}
 
 // The sending side of one call. gRPC allows one write at a time and wants exactly one Finish, after
 // the last write; deltas come faster than that, so they wait here, up to a bound. Alive until
@@ -41,7 +51,7 @@ class ChatStream final : public grpc::ServerWriteReactor<pb::ChatResponse>, publ
   // Ends a request that never became a session.
   void Refuse(const absl::Status& status) {
     trace().End(status);
-    Close(status);
+    Close(NamingItsField(status));
   }
 
   void OnWriteDone(bool ok) override {
