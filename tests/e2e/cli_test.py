@@ -42,7 +42,7 @@ def test_chat_answers_a_prompt_and_a_pipe_alike(server):
 
 
 def test_chat_tells_the_servers_own_words(server):
-    result = sluice("chat", "--url", server.url, "--prompt=x", "--temperature=9")
+    result = sluice("chat", "--url", server.url, "--prompt=x", "--temperature=-1")
     assert result.returncode == 1 and "temperature" in result.stderr and "400" in result.stderr
 
 

@@ -98,7 +98,7 @@ def test_choices_and_log_probabilities(client):
 
 
 @pytest.mark.parametrize("fields, name", [
-    ({"temperature": 9.0}, "temperature"),
+    ({"temperature": -1.0}, "temperature"),
     ({"messages": []}, "messages"),
     ({"messages": [{"role": "wizard", "content": "x"}]}, "role"),
     ({"top_p": 1.5}, "top_p"),

@@ -161,7 +161,7 @@ def test_max_completion_tokens(client):
 
 
 @pytest.mark.parametrize("options, field", [
-    ({"temperature": 9}, "temperature"),
+    ({"temperature": -1}, "temperature"),
     ({"top_p": 0}, "top_p"),
     ({"n": 0}, "n"),
     ({"max_tokens": -1}, "max_tokens"),

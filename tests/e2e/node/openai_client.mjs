@@ -70,7 +70,7 @@ const cases = {
   },
 
   async typed_errors(client) {
-    await assert.rejects(client.chat.completions.create({ ...base, temperature: 9 }), (error) => {
+    await assert.rejects(client.chat.completions.create({ ...base, temperature: -1 }), (error) => {
       assert.ok(error instanceof OpenAI.BadRequestError);
       assert.equal(error.status, 400);
       assert.equal(error.param, "temperature");
