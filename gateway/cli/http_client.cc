@@ -50,8 +50,10 @@ class Exchange {
       interrupt.assign(dup(limits_.interrupt_fd));
       interrupt.async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code error) {
         if (error) return;
+        // Closed rather than cancelled: an operation whose completion is already queued is past
+        // cancelling, and the next one must fail too.
         interrupted_ = true;
-        stream_.cancel();
+        stream_.close();
         resolver_.cancel();
       });
     }
@@ -72,7 +74,7 @@ class Exchange {
     auto token = asio::redirect_error(asio::use_awaitable, error);
     const auto endpoints =
         co_await resolver_.async_resolve(request_.url.host, request_.url.port, token);
-    if (error) co_return Failure("cannot resolve", error);
+    if (error || interrupted_) co_return Failure("cannot resolve", error);
     stream_.expires_after(limits_.connect);
     co_await stream_.async_connect(endpoints, token);
     if (error) co_return Failure("cannot connect to", error);
@@ -89,7 +91,7 @@ class Exchange {
     if (error) co_return Failure("no answer from", error);
     status_code_ = parser.get().result_int();
     std::array<char, 8192> piece;
-    while (!parser.is_done()) {
+    while (!parser.is_done() && !interrupted_) {
       auto& body = parser.get().body();
       body.data = piece.data();
       body.size = piece.size();

@@ -97,6 +97,16 @@ def overlapping_tensors(folder):
 
 
 def missing_tensor(folder):
+    path = folder / "model.safetensors"
+    header, payload = read_safetensors(path)
+    begin, end = header.pop(SCALES)["data_offsets"]
+    for name, tensor in header.items():
+        if name != "__metadata__" and tensor["data_offsets"][0] >= end:
+            tensor["data_offsets"] = [offset - (end - begin) for offset in tensor["data_offsets"]]
+    write_safetensors(path, header, payload[:begin] + payload[end:])
+
+
+def unclaimed_bytes(folder):
     edit_header(folder, lambda header: header.pop(SCALES))
 
 
@@ -157,6 +167,7 @@ BROKEN_WEIGHTS = {
     "wrong_shape": (wrong_shape, ["model.safetensors|" + SCALES, SCALES, r"\d+.*\d+"]),
     "overlapping_tensors": (overlapping_tensors, ["model.safetensors", "model.layers.0", r"\d"]),
     "missing_tensor": (missing_tensor, [SCALES]),
+    "unclaimed_bytes": (unclaimed_bytes, ["model.safetensors", r"\d+ to \d+"]),
     "wrong_dtype": (wrong_dtype, ["model.layers.0.mlp.down_proj.qweight", "F32"]),
     "unknown_quantization": (unknown_quantization, ["config.json", "gptq"]),
     "another_architecture": (another_architecture, ["config.json", "llama"]),

@@ -102,5 +102,28 @@ TEST(FetchTest, AReadableDescriptorInterrupts) {
   close(fds[1]);
 }
 
+// The interrupt comes while more of the answer is already there: it must not get lost between two
+// reads. The server holds the connection open, so a lost one would wait for ever.
+TEST(FetchTest, AnInterruptAmidAStreamEndsIt) {
+  int fds[2];
+  ASSERT_EQ(pipe(fds), 0);
+  std::string stream = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (int i = 0; i < 20000; ++i) stream += "1\r\nx\r\n";
+  CannedServer server({stream}, /*hold_open=*/true);
+  const HttpRequest request{*ParseHttpUrl(server.url()), "/", "", ""};
+  HttpLimits limits;
+  limits.interrupt_fd = fds[0];
+  size_t pieces = 0;
+  const auto status = Fetch(request, limits, [&](int, std::string_view) {
+    if (++pieces == 100) {
+      EXPECT_EQ(write(fds[1], "x", 1), 1);
+    }
+  });
+  EXPECT_TRUE(absl::IsCancelled(status.status())) << status.status();
+  EXPECT_LT(pieces, 20000u);
+  close(fds[0]);
+  close(fds[1]);
+}
+
 }  // namespace
 }  // namespace sluice::gateway
