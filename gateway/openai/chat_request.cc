@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "gateway/openai/conversation_fields.h"
 #include "gateway/openai/error.h"
 #include "gateway/openai/field_reader.h"
@@ -15,6 +16,14 @@
 
 namespace sluice::gateway {
 namespace {
+
+// JSON inside a field of a gRPC request: the parser's message speaks of the body, this one of the
+// field.
+absl::Status FieldJsonError(std::string_view param, const absl::Status& status) {
+  absl::string_view message = status.message();
+  absl::ConsumePrefix(&message, "the body ");
+  return FieldError(param, std::string_view(message.data(), message.size()));
+}
 
 void ReadToolChoice(FieldReader& fields, ChatRequest& request) {
   const bool has_tools = !request.conversation.tools_json.empty();
@@ -132,8 +141,7 @@ absl::StatusOr<std::string> ToolsToJson(std::span<const ChatTool> tools) {
       // Checked alone first: a text like `{}, "x": {}` must not become two fields.
       const auto parameters = JsonDocument::Parse(tool.parameters_json);
       if (!parameters.ok()) {
-        return FieldError(absl::StrCat("tools[", i, "].parameters_json"),
-                          absl::StrCat("is not valid JSON: ", parameters.status().message()));
+        return FieldJsonError(absl::StrCat("tools[", i, "].parameters_json"), parameters.status());
       }
       json.Key("parameters").Raw(parameters->root().raw());
     }
@@ -151,7 +159,7 @@ absl::StatusOr<std::string> TemplateKwargsToJson(std::string_view kwargs_json,
   if (!kwargs_json.empty()) {
     const auto kwargs = JsonDocument::Parse(kwargs_json);
     if (!kwargs.ok()) {
-      return WithParam(kwargs.status(), "chat_template_kwargs");
+      return FieldJsonError("chat_template_kwargs", kwargs.status());
     }
     if (!kwargs->root().is(JsonType::kObject)) {
       return FieldError("chat_template_kwargs", "must be an object");
