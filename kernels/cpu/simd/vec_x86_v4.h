@@ -11,7 +11,7 @@ namespace {
 
 struct Vec {
   static constexpr int kLanes = 16;
-  static constexpr int kRowTile = 12;  // 12 rows x 2 vectors of accumulators, of 32 registers
+  static constexpr int kRowTile = 8;  // 8 rows x 2 vectors: twice what FMA latency needs
   using F = __m512;
   using I = __m512i;
   using Mask = __mmask16;
