@@ -2,6 +2,7 @@
 #include "gateway/server/log.h"
 
 #include <atomic>
+#include <cmath>
 #include <ctime>
 #include <memory>
 #include <string>
@@ -37,11 +38,16 @@ spdlog::level::level_enum SpdlogLevel(LogLevel level) {
 }
 
 bool NeedsQuotes(std::string_view text) {
-  if (text.empty()) return true;
   for (const char c : text) {
     if (static_cast<unsigned char>(c) <= ' ' || c == '"' || c == '=' || c == '\\' || c == 0x7F)
       return true;
   }
+  return false;
+}
+
+bool IsAbsent(const LogField& field) {
+  if (const auto* text = std::get_if<std::string_view>(&field.value)) return text->empty();
+  if (const auto* number = std::get_if<double>(&field.value)) return std::isnan(*number);
   return false;
 }
 
@@ -101,6 +107,7 @@ void LogEvent(LogLevel level, std::string_view message, std::initializer_list<Lo
   std::string line =
       json ? absl::StrCat("\"message\":", JsonString(message)) : std::string(message);
   for (const LogField& field : fields) {
+    if (IsAbsent(field)) continue;
     const absl::string_view name(field.name.data(), field.name.size());
     if (json) {
       absl::StrAppend(&line, ",\"", name, "\":", FieldText(field, json));

@@ -15,6 +15,7 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 struct LogField {
   std::string_view name;  // snake_case
+  // An empty text and a NaN say that there is no value: the field is left out.
   std::variant<std::string_view, int64_t, double> value;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/server/request_trace.h"
 
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -51,7 +52,7 @@ RequestTrace::~RequestTrace() { End(absl::CancelledError("the request was droppe
 
 void RequestTrace::OnDelta(const ChoiceDelta& delta) {
   const Clock::time_point now = Clock::now();
-  if (first_token_seconds_ < 0.0) {
+  if (std::isnan(first_token_seconds_)) {
     first_token_seconds_ = Seconds(now - start_);
     metrics_->OnFirstToken(route_, first_token_seconds_);
   }

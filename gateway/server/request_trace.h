@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <limits>
 #include <map>
 #include <string_view>
 
@@ -48,8 +49,8 @@ class RequestTrace {
     Clock::time_point time;
     int completion_tokens = 0;
   };
-  std::map<int, Progress> progress_;  // by choice
-  double first_token_seconds_ = -1.0;
+  std::map<int, Progress> progress_;                                       // by choice
+  double first_token_seconds_ = std::numeric_limits<double>::quiet_NaN();  // until there is one
 };
 
 // "ok", "invalid_argument", "cancelled", ...

@@ -21,7 +21,7 @@ class GatewayBadInputTest : public GatewayFixture {
   void SetUp() override {
     GatewayFixture::SetUp();
     if (IsSkipped()) return;
-    Start();
+    StartShared();
     worker_->SetScript(Say("fine"));
   }
   void TearDown() override {

@@ -52,7 +52,7 @@ TEST_F(GatewayFailureTest, ClientThatLeavesAStreamFreesItsWork) {
 }
 
 TEST_F(GatewayFailureTest, ClientThatLeavesWhileWaitingFreesItsWork) {
-  Start();
+  StartShared();
   worker_->SetScript(SayGoAndHold());
   HttpClient client(http_port());
   ASSERT_TRUE(client.Post(kChat, ChatBody(false).dump()));
@@ -98,7 +98,7 @@ TEST_F(GatewayFailureTest, WorkerThatDiesBeforeTheFirstTokenIs503) {
 }
 
 TEST_F(GatewayFailureTest, FullQueueIs429WithTheTimeToWait) {
-  Start();
+  StartShared();
   worker_->SetScript([](FakeWorker::Generation& generation) {
     generation.context().AddTrailingMetadata("sluice-retry-after-ms", "2500");
     return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the queue is full");

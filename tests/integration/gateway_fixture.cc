@@ -13,6 +13,13 @@ using sluice::testing::FakeWorker;
 using sluice::testing::GatewayProcess;
 using sluice::testing::HttpReply;
 
+namespace {
+
+std::shared_ptr<FakeWorker> shared_worker;
+std::shared_ptr<GatewayProcess> shared_gateway;
+
+}  // namespace
+
 void GatewayFixture::SetUp() {
   if (sluice::testing::Qwen3Dir().empty()) {
     GTEST_SKIP() << "the files of Qwen3 are not here; set SLUICE_QWEN3_DIR";
@@ -65,9 +72,27 @@ void GatewayFixture::Start(std::vector<std::string> options) {
   options.push_back("--model=" + sluice::testing::Qwen3Dir());
   options.push_back("--workers=" + worker_->address());
   options.push_back(std::string("--served-model-name=") + kModel);
-  gateway_ = std::make_unique<GatewayProcess>(std::move(options));
+  gateway_ = std::make_shared<GatewayProcess>(std::move(options));
   ASSERT_TRUE(gateway_->listening()) << gateway_->Log();
   ASSERT_TRUE(gateway_->AwaitReady()) << gateway_->Log();
+}
+
+void GatewayFixture::StartShared() {
+  if (!shared_gateway) {
+    Start();
+    shared_worker = worker_;
+    shared_gateway = gateway_;
+    return;
+  }
+  worker_ = shared_worker;
+  gateway_ = shared_gateway;
+  ASSERT_TRUE(worker_->AwaitIdle());
+  worker_->Forget();
+}
+
+void GatewayFixture::TearDownTestSuite() {
+  shared_gateway.reset();
+  shared_worker.reset();
 }
 
 json GatewayFixture::ChatBody(bool stream, const std::string& content) {

@@ -29,6 +29,10 @@ class GatewayFixture : public ::testing::Test {
   static std::unique_ptr<sluice::testing::FakeWorker> MakeWorker(int port = 0);
   // A ready gateway in front of worker_, which is made unless it is there.
   void Start(std::vector<std::string> options = {});
+  // The same pair for every test of the suite that asks for it, since starting takes most of a
+  // test's time. The worker's records are empty again; the gateway's metrics and log are not.
+  void StartShared();
+  static void TearDownTestSuite();
   int http_port() const { return gateway_->port("http"); }
 
   static const Tokenizer& tokenizer();
@@ -44,8 +48,8 @@ class GatewayFixture : public ::testing::Test {
   sluice::testing::HttpReply Chat(const nlohmann::json& body, const std::string& headers = {});
   std::string MetricsText() const;
 
-  std::unique_ptr<sluice::testing::FakeWorker> worker_;
-  std::unique_ptr<sluice::testing::GatewayProcess> gateway_;
+  std::shared_ptr<sluice::testing::FakeWorker> worker_;
+  std::shared_ptr<sluice::testing::GatewayProcess> gateway_;
 };
 
 }  // namespace sluice::gateway

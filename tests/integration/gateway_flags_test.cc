@@ -82,7 +82,8 @@ TEST_F(GatewayFlagsTest, ReadsYamlUnderTheCommandLine) {
   ASSERT_TRUE(gateway.AwaitReady());
   const auto models = HttpGet(gateway.port("http"), "/v1/models");
   EXPECT_THAT(models->body, HasSubstr("\"second\""));
-  EXPECT_THAT(gateway.Log(), HasSubstr(" info serving "));  // text, as the command line says
+  EXPECT_THAT(gateway.Log(),
+              HasSubstr(" info worker group is ready "));  // text, as the command line says
 }
 
 TEST_F(GatewayFlagsTest, RefusesABadYamlFile) {

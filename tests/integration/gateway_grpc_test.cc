@@ -25,7 +25,11 @@ using ::testing::HasSubstr;
 class GatewayGrpcTest : public GatewayFixture {
  protected:
   void Connect(std::vector<std::string> options = {}) {
-    Start(std::move(options));
+    if (options.empty()) {
+      StartShared();
+    } else {
+      Start(std::move(options));
+    }
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(gateway_->port("grpc")),
                                    grpc::InsecureChannelCredentials());
     stub_ = sluice::v1::Inference::NewStub(channel_);

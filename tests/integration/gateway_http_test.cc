@@ -27,7 +27,7 @@ using ::testing::Not;
 using GatewayHttpTest = GatewayFixture;
 
 TEST_F(GatewayHttpTest, AnswersWhole) {
-  Start();
+  StartShared();
   worker_->SetScript(Say("Hello, wörld!"));
   const auto reply = Chat(ChatBody(), "X-Request-Id: mine-1\r\n");
   ASSERT_EQ(reply.status, 200) << reply.body;
@@ -42,7 +42,7 @@ TEST_F(GatewayHttpTest, AnswersWhole) {
 }
 
 TEST_F(GatewayHttpTest, StreamsWhatItAnswersWhole) {
-  Start();
+  StartShared();
   worker_->SetScript(Say("Hello, 世界!"));
   json request = ChatBody(true);
   request["stream_options"]["include_usage"] = true;
@@ -68,7 +68,7 @@ TEST_F(GatewayHttpTest, StreamsWhatItAnswersWhole) {
 }
 
 TEST_F(GatewayHttpTest, EachTokenArrivesWithoutWaitingForTheNext) {
-  Start();
+  StartShared();
   std::mutex mu;
   std::condition_variable changed;
   int allowed = 0;
@@ -99,7 +99,7 @@ TEST_F(GatewayHttpTest, EachTokenArrivesWithoutWaitingForTheNext) {
 }
 
 TEST_F(GatewayHttpTest, PassesTheRequestOn) {
-  Start();
+  StartShared();
   std::string traceparent;
   worker_->SetScript([&](FakeWorker::Generation& generation) {
     traceparent = generation.Metadata("traceparent");
@@ -126,7 +126,7 @@ TEST_F(GatewayHttpTest, PassesTheRequestOn) {
 }
 
 TEST_F(GatewayHttpTest, TwoRequestsOfOneIdAreTwoRequests) {
-  Start();
+  StartShared();
   worker_->SetScript(Say("x"));
   ASSERT_EQ(Chat(ChatBody(), "X-Request-Id: same\r\n").status, 200);
   ASSERT_EQ(Chat(ChatBody(), "X-Request-Id: same\r\n").status, 200);
@@ -134,7 +134,7 @@ TEST_F(GatewayHttpTest, TwoRequestsOfOneIdAreTwoRequests) {
 }
 
 TEST_F(GatewayHttpTest, ServesCompletions) {
-  Start();
+  StartShared();
   worker_->SetScript(Say(" there"));
   auto reply = HttpPost(http_port(), "/v1/completions",
                         R"({"model":"qwen","prompt":"hello","max_tokens":4})");
@@ -153,7 +153,7 @@ TEST_F(GatewayHttpTest, ServesCompletions) {
 }
 
 TEST_F(GatewayHttpTest, ListsItsModels) {
-  Start();
+  StartShared();
   const auto list = HttpGet(http_port(), "/v1/models");
   ASSERT_EQ(list->status, 200);
   const json body = json::parse(list->body);
@@ -164,7 +164,7 @@ TEST_F(GatewayHttpTest, ListsItsModels) {
 }
 
 TEST_F(GatewayHttpTest, AnotherModelIsNotFound) {
-  Start();
+  StartShared();
   json body = ChatBody();
   body["model"] = "gpt-4";
   const auto reply = Chat(body);
@@ -173,7 +173,7 @@ TEST_F(GatewayHttpTest, AnotherModelIsNotFound) {
 }
 
 TEST_F(GatewayHttpTest, Tokenizes) {
-  Start();
+  StartShared();
   auto reply =
       HttpPost(http_port(), "/tokenize", R"({"model":"qwen","prompt":"The capital of France is"})");
   ASSERT_EQ(reply->status, 200) << reply->body;

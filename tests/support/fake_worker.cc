@@ -44,6 +44,12 @@ void FakeWorker::SetServing(bool serving) {
   server_->GetHealthCheckService()->SetServingStatus(serving);
 }
 
+void FakeWorker::Forget() {
+  std::lock_guard<std::mutex> lock(mu_);
+  requests_.clear();
+  cancels_.clear();
+}
+
 std::vector<pb::GenerateRequest> FakeWorker::requests() const {
   std::lock_guard<std::mutex> lock(mu_);
   return requests_;

@@ -58,6 +58,8 @@ class FakeWorker final : public sluice::worker::v1::Engine::Service {
   // For requests that start from now on.
   void SetScript(Script script);
   void SetServing(bool serving);
+  // Drops what was recorded.
+  void Forget();
   // Streams break as they do when the process dies.
   void Kill();
 
