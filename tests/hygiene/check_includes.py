@@ -9,7 +9,11 @@ from source_tree import ROOT, files, report
 # Folder -> folders it may include besides itself. A folder that is not listed may include nothing of ours.
 EDGES = {
     "proto/wire": [],
-    "kernels/cpu": [],
+    # kernels/cpu: the operations dispatch to one table of functions per instruction set.
+    "kernels/cpu": ["kernels/cpu/simd"],
+    "kernels/cpu/sampling": ["kernels/cpu", "kernels/cpu/simd"],
+    "kernels/cpu/simd": ["kernels/cpu"],
+    "kernels/cpu/reference": ["kernels/cpu"],
     # worker: downward only. main -> service -> engine -> {scheduler, executor}; scheduler -> cache -> base;
     # executor -> model -> {weights, parallel, kernels} -> base.
     "worker/base": ["proto/wire"],
