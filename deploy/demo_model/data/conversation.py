@@ -197,6 +197,8 @@ def tool_chat(rng, split, stage=None, closed=None):
     if stage == "other":
         task, item = draw_item(rng, split, lang if lang == "zh" else None,
                                rng.choice(["greeting", "fact", "count", "arithmetic", "refusal"]), name)
+        while task == "refusal" and any(t.noun in item.user for t in given):
+            task, item = draw_item(rng, split, lang, "refusal", name)
         text = attach(rng, item.user, switch) if switch else item.user
         return Conversation(messages + [{"role": "user", "content": text}], block(mode, item.thinking) + item.answer, schemas,
                             kwargs, task, mode, item.expect, item.novel)
@@ -208,7 +210,7 @@ def tool_chat(rng, split, stage=None, closed=None):
         arguments, said = tools.draw_call(rng, split, tool)
         if any(c == (tool, arguments) for c in calls):
             continue
-        text, is_novel = tools.ask(rng, split, lang, tool, said)
+        text, is_novel = tools.ask(rng, split, lang, tool, said, [t for t in given if t is not tool])
         calls.append((tool, arguments))
         texts.append(text)
         novel |= is_novel

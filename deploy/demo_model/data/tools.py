@@ -2,6 +2,7 @@
 """Tool calls: choosing among given tools, arguments copied from the request, answers from results."""
 
 import json
+import re
 from dataclasses import dataclass
 
 from .words import held_out
@@ -85,6 +86,14 @@ ASKS = ["{V} {n} {a}.", "{V} the {n} {a}.", "{V} a {n} {a}.", "Please {v} the {n
         "I'd like to {v} a {n} {a}.", "Let's {v} the {n} {a}.", "We have to {v} the {n} {a}.", "Now {v} a {n} {a}.",
         "My boss wants me to {v} the {n} {a}.", "Go and {v} the {n} {a}.", "{v} {n} {a}", "Use a tool to {v} the {n} {a}."]
 ASKS_HELD_OUT = ["I would like to {v} the {n} {a}.", "Would you {v} a {n} {a}?", "Help me {v} the {n} {a}."]
+# Questions that name only the noun, for tools that look something up and where no other tool has that noun.
+LOOK_UP = {"get", "find", "check", "show", "fetch", "read", "list", "search", "track"}
+QUESTIONS = ["What is the {n} {a}?", "What's the {n} {a}?", "What is the {n} like {a}?", "How is the {n} {a}?",
+             "Tell me the {n} {a}.", "Tell me about the {n} {a}.", "I need the {n} {a}.", "Do you know the {n} {a}?",
+             "Can you tell me the {n} {a}?", "What about the {n} {a}?", "Give me the {n} {a}.", "Show me the {n} {a}.",
+             "I want to know the {n} {a}.", "{n} {a}?", "{N} {a}", "Is there a {n} {a}?", "Which {n} is there {a}?"]
+QUESTIONS_HELD_OUT = ["Please tell me what the {n} is {a}.", "Could I have the {n} {a}?"]
+QUESTIONS_ZH = ["{n} 是什么，{a}？", "{n} 怎么样，{a}？", "告诉我 {n}，{a}。"]
 ASKS_ZH = ["请帮我 {v} {n}，{a}。", "{v} {n}，{a}。", "我想 {v} {n}，{a}。"]
 RESULT_KEYS = ["status", "result", "price", "total", "temperature", "condition", "time", "number", "code", "place", "name",
                "count", "speed", "weight", "size", "state", "level", "distance", "duration", "seat", "gate", "balance"]
@@ -139,7 +148,7 @@ def draw_parameter(rng, split, taken):
 def draw_tool(rng, split, like=None):
     """like: a tool to be mistaken for; the new one shares its verb or its noun."""
     while True:
-        verb = rng.choice(VERBS)
+        verb = rng.choice(VERBS) if rng.random() < 0.7 else rng.choice(sorted(LOOK_UP))
         noun = rng.choice(NOUNS) if rng.random() < 0.6 else word(rng, split)
         if like and rng.random() < 0.5:
             verb, noun = (like.verb, noun) if rng.random() < 0.5 else (verb, like.noun)
@@ -194,11 +203,15 @@ def draw_call(rng, split, tool):
     return arguments, joint.join(phrase for _, phrase in said)
 
 
-def ask(rng, split, lang, tool, said):
+def ask(rng, split, lang, tool, said, others=()):
+    """The request for one call. others: the other tools that are given."""
     novel = split.evaluation and rng.random() < 0.2
-    pattern = rng.choice(ASKS_ZH) if lang == "zh" else rng.choice(ASKS_HELD_OUT if novel else ASKS)
-    text = pattern.format(V=tool.verb.capitalize(), v=tool.verb, n=tool.noun, a=said)
-    return text.replace(" .", ".").replace(" ?", "?").replace(" ,", ",").replace("，。", "。").strip(), novel
+    if tool.verb in LOOK_UP and all(tool.noun != t.noun for t in others) and rng.random() < 0.5:
+        pattern = rng.choice(QUESTIONS_ZH if lang == "zh" else QUESTIONS_HELD_OUT if novel else QUESTIONS)
+    else:
+        pattern = rng.choice(ASKS_ZH if lang == "zh" else ASKS_HELD_OUT if novel else ASKS)
+    text = pattern.format(V=tool.verb.capitalize(), v=tool.verb, n=tool.noun, N=tool.noun.capitalize(), a=said)
+    return re.sub(r" +([.?,])", r"\1", text).replace("，。", "。").replace("，？", "？").strip(), novel and lang == "en"
 
 
 def call_thinking(lang, calls):
