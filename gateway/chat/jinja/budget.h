@@ -12,7 +12,7 @@
 namespace sluice::gateway::jinja {
 
 struct Limits {
-  uint64_t max_steps = 20'000'000;  // nodes evaluated, plus one for every 64 bytes touched
+  uint64_t max_steps = 5'000'000;  // nodes evaluated, plus one for every 256 bytes made
   uint64_t max_allocated_bytes =
       1 << 30;  // of all strings and lists made, whether still alive or not
   size_t max_output_bytes = 64 << 20;
@@ -34,7 +34,7 @@ class Budget {
   absl::Status Allocate(uint64_t bytes) {
     allocated_ += bytes;
     if (allocated_ > limits_.max_allocated_bytes) return MemorySpent();
-    return Step(bytes / 64);
+    return Step(bytes / 256);
   }
   absl::Status CheckOutput(size_t bytes) const;
   // Depth of evaluator calls: Enter before going down; Leave after.

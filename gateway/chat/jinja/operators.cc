@@ -190,7 +190,7 @@ absl::StatusOr<bool> Contains(const Value& container, const Value& item, Budget*
       return absl::InvalidArgumentError(
           absl::StrCat("'in' a string takes a string on its left, not ", TypeName(item)));
     }
-    SLUICE_RETURN_IF_ERROR(budget->Step(container.str().text.size() / 64));
+    SLUICE_RETURN_IF_ERROR(budget->Step(container.str().text.size() / 256));
     return container.str().view().find(item.str().view()) != std::string_view::npos;
   }
   if (container.is(Kind::kDict)) {

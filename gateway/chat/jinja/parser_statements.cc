@@ -226,9 +226,12 @@ absl::StatusOr<StmtPtr> Parser::ParseSet() {
   auto node = std::make_unique<Stmt>(StmtType::kSetBlock, line);
   node->targets.push_back(std::move(target));
   ExprPtr filter;
+  const int outer_nesting = nesting_;
   while (SkipOperator("|")) {
+    SLUICE_RETURN_IF_ERROR(EnterNesting());
     SLUICE_ASSIGN_OR_RETURN(filter, ParseFilter(std::move(filter)));
   }
+  nesting_ = outer_nesting;
   if (filter != nullptr) node->exprs.push_back(std::move(filter));
   SLUICE_ASSIGN_OR_RETURN(node->body, ParseBody({"endset"}, true));
   return node;
@@ -294,9 +297,12 @@ absl::StatusOr<StmtPtr> Parser::ParseFilterBlock() {
   auto node = std::make_unique<Stmt>(StmtType::kFilterBlock, Current().line);
   Next();
   ExprPtr filter;
+  const int outer_nesting = nesting_;
   do {
+    SLUICE_RETURN_IF_ERROR(EnterNesting());
     SLUICE_ASSIGN_OR_RETURN(filter, ParseFilter(std::move(filter)));
   } while (SkipOperator("|"));
+  nesting_ = outer_nesting;
   node->exprs.push_back(std::move(filter));
   SLUICE_ASSIGN_OR_RETURN(node->body, ParseBody({"endfilter"}, true));
   return node;

@@ -169,7 +169,7 @@ absl::StatusOr<Interpreter::Flow> Interpreter::Execute(const Stmt& stmt) {
 absl::Status Interpreter::Output(const Value& value) {
   const size_t before = out_->size();
   SLUICE_RETURN_IF_ERROR(AppendText(value, out_));
-  SLUICE_RETURN_IF_ERROR(runtime_.budget.Step((out_->size() - before) / 64));
+  SLUICE_RETURN_IF_ERROR(runtime_.budget.Step((out_->size() - before) / 256));
   return runtime_.budget.CheckOutput(out_->size());
 }
 

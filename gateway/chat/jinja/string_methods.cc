@@ -97,7 +97,7 @@ absl::StatusOr<Value> PartitionMethod(Runtime* runtime, const Value& self, Args 
     parts[FromRight ? 2 : 0] = text;
   } else {
     parts[0] = text.Slice(0, pos);
-    parts[1] = bound[0].str().text;
+    parts[1] = text.Slice(pos, pos + separator.size());
     parts[2] = text.Slice(pos + separator.size(), text.size());
   }
   return ListLike(runtime, self, std::move(parts), List::Type::kTuple);

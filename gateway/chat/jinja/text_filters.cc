@@ -144,10 +144,6 @@ absl::StatusOr<Value> Truncate(Runtime* runtime, const Value& input, Args args) 
   SLUICE_ASSIGN_OR_RETURN(
       const std::vector<Value> bound,
       BindArguments("truncate", args, {"length", "killwords", "end", "leeway"}, 0));
-  if (!input.is_string()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("truncate: expected a string, not ", TypeName(input)));
-  }
   SLUICE_ASSIGN_OR_RETURN(const int64_t length, IntArgument("truncate", "length", bound[0], 255));
   SLUICE_ASSIGN_OR_RETURN(const bool kill_words, BoolArgument(bound[1], false));
   Value end = bound[2];
@@ -159,7 +155,12 @@ absl::StatusOr<Value> Truncate(Runtime* runtime, const Value& input, Args args) 
   if (length < end_length || leeway < 0) {
     return absl::InvalidArgumentError("truncate: the length leaves no room for the end");
   }
-  if (static_cast<int64_t>(input.str().length) <= length + leeway) return input;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t input_length, Length(input));
+  if (input_length <= length + leeway) return input;
+  if (!input.is_string()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("truncate: expected a string, not ", TypeName(input)));
+  }
   const Text& text = input.str().text;
   const size_t keep = ByteOffset(text.view(), static_cast<size_t>(length - end_length));
   Text out = text.Slice(0, keep);

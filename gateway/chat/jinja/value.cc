@@ -200,7 +200,10 @@ std::string Value::UndefinedMessage() const {
   const std::string& name = static_cast<const Str*>(payload_.counted)->text.bytes();
   if (owner_ == nullptr) return ReprString(name) + " is undefined";
   if (owner_ == kHintOwner) return name;
-  return "'" + std::string(owner_) + " object' has no attribute " + ReprString(name);
+  // As Jinja2 names the type of what was asked.
+  const std::string owner = owner_;
+  const std::string shown = owner == "NoneType" ? "None" : owner + " object";
+  return "'" + shown + "' has no attribute " + ReprString(name);
 }
 
 Str::Str(Text value, bool is_markup)
