@@ -97,9 +97,11 @@ class RecordingEvents final : public EngineEvents {
     changed_.wait(lock, [this] { return num_idle_ > 0; });
     return idle_;
   }
-  void WaitForDone() {
+  // The first request's, once it has ended; its sink hears of the end a moment earlier.
+  RequestStats WaitForDone() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return !done_.empty(); });
+    return done_[0];
   }
   std::vector<RequestStats> done() {
     const std::lock_guard lock(mutex_);

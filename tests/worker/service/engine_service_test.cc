@@ -138,8 +138,7 @@ TEST_F(EngineServiceTest, ReaderThatNeverReadsLosesTheRequest) {
   Serve(options);
   grpc::ClientContext context;
   const auto stream = stub_->Generate(&context, Request("stuck", {5}, 0));
-  events_.WaitForDone();
-  EXPECT_EQ(events_.done()[0].status.code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(events_.WaitForDone().status.code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(events_.WaitForIdle().pages_used, 0);
   v1::GenerateResponse message;
   while (stream->Read(&message)) {
@@ -177,8 +176,7 @@ TEST_F(EngineServiceTest, CallsDeadlineIsTheRequests) {
   EXPECT_FALSE(stream->Read(&message));
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   executor_.Release();
-  events_.WaitForDone();
-  EXPECT_EQ(events_.done()[0].status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(events_.WaitForDone().status.code(), absl::StatusCode::kDeadlineExceeded);
   server_->Shutdown();
   engine_.reset();
 }
