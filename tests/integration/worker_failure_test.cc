@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
 
 #include "tests/integration/tiny_checkpoint.h"
@@ -23,6 +24,8 @@ std::vector<std::string> Arguments(int tp_size, std::vector<std::string> more = 
 // A call that is under way: its first ids have arrived.
 struct RunningCall {
   explicit RunningCall(const WorkerProcess& worker) : stub(worker.NewStub()) {
+    // A worker that hangs fails the test instead of hanging it.
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(90));
     stream = stub->Generate(&context, GreedyRequest("running", Prompt(1, 20), 0));
     v1::GenerateResponse message;
     EXPECT_TRUE(stream->Read(&message));

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -178,6 +179,7 @@ bool WorkerProcess::WaitServing() {
 Answer WorkerProcess::Generate(const v1::GenerateRequest& request) const {
   const auto stub = NewStub();
   grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
   const auto stream = stub->Generate(&context, request);
   Answer answer;
   v1::GenerateResponse message;
