@@ -46,7 +46,7 @@ absl::StatusOr<RequestHandle> Engine::Submit(EngineRequest request,
                            std::max(1, request.n);
     if (!refusal_.ok()) {
       refused = refusal_;
-    } else if (valid.ok() && handles_.count(request.id) != 0) {
+    } else if (valid.ok() && !request.id.empty() && handles_.count(request.id) != 0) {
       refused = absl::InvalidArgumentError(
           absl::StrCat("request_id: a request named \"", request.id, "\" is still running"));
     } else if (valid.ok()) {
@@ -54,7 +54,7 @@ absl::StatusOr<RequestHandle> Engine::Submit(EngineRequest request,
     }
     if (refused.ok()) {
       const RequestHandle handle = next_handle_++;
-      handles_[request.id] = handle;
+      if (!request.id.empty()) handles_[request.id] = handle;
       ++num_unfinished_;
       load_.waiting_sequences += request.n;
       load_.waiting_tokens += tokens;

@@ -159,7 +159,7 @@ class Engine {
   std::condition_variable changed_;
   std::condition_variable idle_changed_;
   std::deque<Command> commands_;
-  std::map<std::string, RequestHandle> handles_;  // of accepted requests, by id
+  std::map<std::string, RequestHandle> handles_;  // of accepted requests that have an id
   int num_unfinished_ = 0;                        // accepted requests without OnDone
   RequestHandle next_handle_ = 1;
   QueueLoad load_;  // the scheduler's as last published, and what was accepted since

@@ -17,7 +17,7 @@
 namespace sluice::worker {
 
 struct EngineRequest {
-  std::string id;  // unique among running requests
+  std::string id;  // unique among running requests; empty: nobody will name it
   std::vector<TokenId> prompt;
   std::vector<TokenId> output;  // generated elsewhere: counts as output everywhere
   int n = 1;

@@ -128,6 +128,10 @@ absl::Status CheckMasks(const SamplingParams& params, const ModelLimits& limits)
 }  // namespace
 
 absl::Status ValidateRequest(const EngineRequest& request, const ModelLimits& limits) {
+  if (request.id.size() > kMaxRequestIdBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("request_id: ", request.id.size(),
+                                                   " bytes are more than ", kMaxRequestIdBytes));
+  }
   SLUICE_RETURN_IF_ERROR(CheckLengths(request, limits));
   SLUICE_RETURN_IF_ERROR(CheckIds("prompt_ids", request.prompt, limits));
   SLUICE_RETURN_IF_ERROR(CheckIds("output_ids", request.output, limits));

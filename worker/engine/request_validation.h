@@ -17,6 +17,8 @@ struct ModelLimits {
   std::vector<TokenId> eos_ids{};  // stop unless ignore_eos
 };
 
+// Names end in logs.
+inline constexpr int kMaxRequestIdBytes = 256;
 inline constexpr int kMaxChoices = 128;
 inline constexpr int kMaxTopLogprobs = 20;
 

@@ -52,8 +52,9 @@ class Formatter final : public spdlog::formatter {
     std::string line =
         fmt::format("{} {:<7} {}: ", Timestamp(message.time), Level(message), process_);
     if (current_request_id != nullptr) line += "[" + *current_request_id + "] ";
+    line.append(message.payload.data(), message.payload.size());
     // A peer's text must not be able to forge a line.
-    for (const char c : message.payload) line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    for (char& c : line) c = static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
     return line;
   }
 

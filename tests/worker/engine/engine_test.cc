@@ -186,6 +186,17 @@ TEST_F(EngineTest, DeadlineEndsTheRequest) {
   EXPECT_EQ(sink->Wait().code(), absl::StatusCode::kDeadlineExceeded);
 }
 
+TEST_F(EngineTest, RequestsNeedNoName) {
+  executor_.HoldAfter(0);
+  StartEngine();
+  const auto a = Submit(Request("", {1}, 4));
+  const auto b = Submit(Request("", {2}, 4));
+  executor_.Release();
+  EXPECT_TRUE(a->Wait().ok());
+  EXPECT_TRUE(b->Wait().ok());
+  EXPECT_EQ(b->ids(), Continuation({2}, 4));
+}
+
 TEST_F(EngineTest, NameMayBeUsedAgainAfterTheEnd) {
   StartEngine();
   executor_.HoldAfter(0);

@@ -31,6 +31,7 @@ const float kNan = std::numeric_limits<float>::quiet_NaN();
 const float kInf = std::numeric_limits<float>::infinity();
 
 const Bad kBad[] = {
+    {"request_id", [](auto& r) { r.id.assign(kMaxRequestIdBytes + 1, 'x'); }},
     {"prompt_ids", [](auto& r) { r.prompt.clear(); }},
     {"prompt_ids", [](auto& r) { r.prompt = {100}; }},
     {"prompt_ids", [](auto& r) { r.prompt = {-1}; }},
