@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 namespace sluice::kernels::cpu {
@@ -18,6 +21,29 @@ TEST(ThreadPoolTest, RunsEachTaskOnceAndWritesAreVisible) {
       pool.ParallelFor(tasks, [&](int i) { ran[i] += i + 1; });
       for (int i = 0; i < tasks; ++i) ASSERT_EQ(ran[i], i + 1) << "round " << round;
     }
+  }
+}
+
+TEST(ThreadPoolTest, WaitsForTheSlowestTask) {
+  ThreadPool pool(2);
+  const std::thread::id caller = std::this_thread::get_id();
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> started{0};
+    std::vector<uint64_t> result(2, 0);
+    pool.ParallelFor(2, [&](int i) {
+      // Both threads hold a task before either goes on; the worker's then takes far longer.
+      started.fetch_add(1);
+      while (started.load() < 2) std::this_thread::yield();
+      uint64_t value = i + 1;
+      if (std::this_thread::get_id() != caller) {
+        for (int step = 0; step < 300'000; ++step)
+          value = value * 6364136223846793005u + 1442695040888963407u;
+        value |= 1;
+      }
+      result[i] = value;
+    });
+    ASSERT_NE(result[0], 0u) << "round " << round;
+    ASSERT_NE(result[1], 0u) << "round " << round;
   }
 }
 
