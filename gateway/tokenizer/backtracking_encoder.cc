@@ -32,7 +32,7 @@ class PositionSet {
 }  // namespace
 
 BacktrackingEncoder::BacktrackingEncoder(size_t merges)
-    : made_(merges), memo_(new std::atomic<uint64_t>[kMemoSize]) {
+    : made_(merges), seams_(merges), memo_(new std::atomic<uint64_t>[kMemoSize]) {
   for (size_t i = 0; i < kMemoSize; ++i) memo_[i].store(kEmptyMemo, std::memory_order_relaxed);
 }
 
@@ -43,6 +43,7 @@ std::unique_ptr<const BacktrackingEncoder> BacktrackingEncoder::Create(
   if (kBytes + merges >= (1u << PairTable::kValueBits) - 1) return nullptr;
   std::unique_ptr<BacktrackingEncoder> encoder(new BacktrackingEncoder(merges));
   if (!encoder->AddMerges(vocabulary) || !encoder->BuildTrie(vocabulary)) return nullptr;
+  encoder->AddSeams(vocabulary);
   return encoder;
 }
 
@@ -93,6 +94,15 @@ bool BacktrackingEncoder::BuildTrie(const Vocabulary& vocabulary) {
   return true;
 }
 
+// Merges of unreachable tokens never happen.
+void BacktrackingEncoder::AddSeams(const Vocabulary& vocabulary) {
+  for (Age age = kBytes; age < ids_.size(); ++age) {
+    const auto [left, right] = halves_[age];
+    if (!reachable_[left] || !reachable_[right]) continue;
+    seams_.Add(*vocabulary.Bytes(ids_[left]), *vocabulary.Bytes(ids_[right]));
+  }
+}
+
 // Undoes merges on both sides of the seam, youngest first, and asks at each stage whether the two
 // tokens that then meet would have merged before what was undone.
 bool BacktrackingEncoder::Fit(Age left, Age right, Age limit) const {
@@ -132,8 +142,8 @@ void BacktrackingEncoder::EncodeSeveral(std::string_view piece, TokenTrie::Match
   size_t pos = 0;
   while (pos < piece.size()) {  // `next` is a candidate at pos
     const size_t end = pos + next.bytes;
-    if (!given_up.Contains(end) &&
-        (out.size() == begin || FitMemoized(static_cast<Age>(out.back()), next.value))) {
+    if (!given_up.Contains(end) && (out.size() == begin || !seams_.MayMerge(piece, pos) ||
+                                    FitMemoized(static_cast<Age>(out.back()), next.value))) {
       out.push_back(static_cast<TokenId>(next.value));
       pos = end;
       if (pos < piece.size()) next = trie_.Longest(piece.substr(pos));

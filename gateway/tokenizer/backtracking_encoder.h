@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "gateway/tokenizer/pair_table.h"
+#include "gateway/tokenizer/seam_filter.h"
 #include "gateway/tokenizer/token_trie.h"
 #include "gateway/tokenizer/vocabulary.h"
 
@@ -65,12 +66,14 @@ class BacktrackingEncoder {
   // `limit` alone count.
   bool Fit(Age left, Age right, Age limit) const;
   bool FitMemoized(Age left, Age right) const;
+  void AddSeams(const Vocabulary& vocabulary);
 
   std::vector<TokenId> ids_;     // by age
   std::vector<Shape> shapes_;    // by age
   std::vector<Halves> halves_;   // by age
   std::vector<bool> reachable_;  // by age: encoding its bytes gives the token itself
   PairTable made_;               // (left, right) -> age of the merged token
+  SeamFilter seams_;             // of reachable tokens
   TokenTrie trie_;
 
   // Results of Fit, keyed exactly: an entry holds both ages and the answer in one word, so that

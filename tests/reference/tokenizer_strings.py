@@ -47,6 +47,10 @@ MARK_BLOCKS = [(0x0300, 0x036F), (0x0483, 0x0489), (0x0591, 0x05C7), (0x0610, 0x
 MARK_BASES = [(0x41, 0x5A), (0x61, 0x7A), (0xC0, 0xFF), (0x0391, 0x03CE), (0x1F00, 0x1F15), (0x0410, 0x044F), (0x05D0, 0x05EA),
               (0x0627, 0x064A), (0x0915, 0x0939), (0x0995, 0x09A8), (0x304B, 0x30FA), (0x1E00, 0x1EF9), (0x1100, 0x1112),
               (0x1161, 0x1175), (0x11A8, 0x11C2), (0xAC00, 0xAFFF), (0xF900, 0xFA6D), (0x1099, 0x10AB), (0x0F40, 0x0F6C)]
+# Vowel signs that are no marks by class, and compose all the same.
+COMPOSING_PAIRS = ["\u09c7\u09be", "\u09c7\u09d7", "\u0b47\u0b3e", "\u0b47\u0b56", "\u0b92\u0bd7", "\u0bc6\u0bbe", "\u0cbf\u0cd5",
+                   "\u0cc6\u0cc2", "\u0d46\u0d3e", "\u0dd9\u0dcf", "\u1025\u102e", "\u1b05\u1b35", "\u1b3e\u1b35", "\U00011131\U00011127",
+                   "\U00011347\U0001133e", "\U000114b9\U000114ba", "\U000115b8\U000115af", "\U00011935\U00011930"]
 CONTROLS = [*range(0x20), *range(0x7F, 0xA1), 0xAD, 0x034F, 0x061C, 0x115F, 0x1680, 0x17B4, 0x180B, 0x180E, *range(0x2000, 0x2010),
             *range(0x2028, 0x2030), 0x205F, *range(0x2060, 0x2070), 0x3000, 0x3164, 0xFE00, 0xFE0F, 0xFEFF, 0xFFA0,
             *range(0xFFF0, 0x10000), 0x1BCA0, 0x1D173, 0xE0001, *range(0xE0020, 0xE0028), 0xE0100, 0xF0000, 0x10FFFF]
@@ -121,6 +125,8 @@ def marks(rng):
             out.append(chr(rng.choice(TELLING)))
         if rng.random() < 0.2:
             out.append(draw(rng, (0x1100, 0x11FF)) + draw(rng, (0x1161, 0x1176)) + draw(rng, (0x11A7, 0x11C3)))
+        if rng.random() < 0.2:
+            out.append(rng.choice(COMPOSING_PAIRS) + rng.choice(["", "\u0301", "\u0ccd", "\u0dca"]))
         if rng.random() < 0.3:
             out.append(rng.choice([" ", "1", "'", "ab", "\n"]))
     return "".join(out)

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "gateway/tokenizer/char_properties.h"
+#include "gateway/tokenizer/unicode_tables.h"
 #include "gateway/tokenizer/utf8.h"
 
 namespace sluice::gateway {
@@ -20,6 +21,19 @@ TEST(NfcTest, ComposesDecomposesAndReorders) {
   EXPECT_EQ(NormalizeNfc("a\u0300\u0301"), "\u00E0\u0301") << "the second accent is blocked";
   EXPECT_EQ(NormalizeNfc("\u0301\u0323a"), "\u0323\u0301a") << "no starter before";
   EXPECT_EQ(NormalizeNfc("\u1F04\u0345"), "\u1F84") << "a composite composes on";
+}
+
+TEST(NfcTest, ComposesEveryPair) {
+  for (const Composition& pair : Compositions()) {
+    std::string parts = "1";
+    AppendUtf8(pair.first, parts);
+    AppendUtf8(pair.second, parts);
+    std::string composite = "1";
+    AppendUtf8(pair.composite, composite);
+    ASSERT_EQ(NormalizeNfc(parts), composite);
+    ASSERT_EQ(NormalizeNfc(composite), composite);
+    ASSERT_TRUE(CharProperties::Get().MattersToNfc(pair.second)) << composite;
+  }
 }
 
 TEST(NfcTest, ComposesHangul) {
