@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// WorkerClient: the gateway's hold on one worker group, in plain structs, so that session code and its tests need
-// neither gRPC nor a worker. Field meanings are those of sluice.worker.v1.Engine.
+// WorkerClient: the gateway's hold on one worker group, in plain structs, so that session code and
+// its tests need neither gRPC nor a worker. Field meanings are those of sluice.worker.v1.Engine.
 #pragma once
 
 #include <chrono>
@@ -89,8 +89,8 @@ struct ModelInfo {
   int max_num_seqs = 0;
 };
 
-// Receives one call's events, in order, one at a time, on a thread of the client; must not block. OnDone comes
-// exactly once and last, also after Cancel; no call is made after it.
+// Receives one call's events, in order, one at a time, on a thread of the client; must not block.
+// OnDone comes exactly once and last, also after Cancel; no call is made after it.
 class TokenObserver {
  public:
   virtual ~TokenObserver() = default;
@@ -98,21 +98,23 @@ class TokenObserver {
   virtual void OnDone(absl::Status status) = 0;
 };
 
-// A running call. Destroying it does not cancel. Thread safe.
+// A running call. Destroying it does not cancel. Thread safe. No method calls the observer from
+// inside itself: they are called under the lock that the observer takes.
 class GenerateCall {
  public:
   virtual ~GenerateCall() = default;
   // Ends the whole call: OnDone follows soon.
   virtual void Cancel(CancelReason reason) = 0;
-  // Ends one choice because a stop string matched; completion_tokens counts ids up to the one that completed the
-  // match. The choice's last chunk (finish kStop) still arrives.
+  // Ends one choice because a stop string matched; completion_tokens counts ids up to the one that
+  // completed the match. The choice's last chunk (finish kStop) still arrives.
   virtual void StopChoice(int choice, int completion_tokens) = 0;
 };
 
 class WorkerClient {
  public:
   virtual ~WorkerClient() = default;
-  // Starts a call; the observer must outlive OnDone (the client keeps a reference). Thread safe, never blocks.
+  // Starts a call; the observer must outlive OnDone (the client keeps a reference). Thread safe,
+  // never blocks.
   virtual std::shared_ptr<GenerateCall> Generate(GenerateRequest request,
                                                  std::shared_ptr<TokenObserver> observer) = 0;
   // What the backend serves; UNAVAILABLE while no group is ready. Thread safe, never blocks.

@@ -349,12 +349,17 @@ class PooledCall final : public GenerateCall,
     }
     std::shared_ptr<GenerateCall> call = group_->client.Generate(request_, shared_from_this());
     std::optional<CancelReason> cancelled;
+    std::vector<std::pair<int, int>> stops;
     {
       std::lock_guard<std::mutex> lock(mu_);
       // The attempt may have failed already, and the next one may be running.
       if (attempt != attempt_) return true;
       attempt_call_ = call;
       cancelled = cancelled_;
+      stops.swap(early_stops_);
+    }
+    for (const auto& [choice, completion_tokens] : stops) {
+      call->StopChoice(choice, completion_tokens);
     }
     if (cancelled) call->Cancel(*cancelled);
     return true;
@@ -380,6 +385,7 @@ class PooledCall final : public GenerateCall,
     {
       std::lock_guard<std::mutex> lock(mu_);
       call = attempt_call_;
+      if (!call) early_stops_.emplace_back(choice, completion_tokens);
     }
     if (call) call->StopChoice(choice, completion_tokens);
   }
@@ -419,6 +425,8 @@ class PooledCall final : public GenerateCall,
   int attempt_ = 0;
   std::shared_ptr<GenerateCall> attempt_call_;
   std::optional<CancelReason> cancelled_;
+  // Choice and ids: a chunk can arrive, and stop its choice, before Generate has returned the call.
+  std::vector<std::pair<int, int>> early_stops_;
 };
 
 }  // namespace
