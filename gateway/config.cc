@@ -87,18 +87,20 @@ constexpr std::string_view kFlags[] = {"model",
                                        "check"};
 
 // One file may configure `sluice serve` as a whole: the worker's keys in it are not ours to judge.
-constexpr std::string_view kWorkerKeys[] = {"tp_size",
-                                            "device",
+constexpr std::string_view kWorkerKeys[] = {"load_format",
                                             "max_model_len",
                                             "rope_scaling",
-                                            "kv_cache_dtype",
+                                            "device",
+                                            "tp_size",
+                                            "rank",
+                                            "leader",
                                             "max_num_seqs",
                                             "max_batched_tokens",
                                             "max_queued_requests",
-                                            "gpu_memory_utilization",
-                                            "load_format",
-                                            "leader",
-                                            "rank"};
+                                            "max_queued_tokens",
+                                            "kv_cache_memory",
+                                            "threads",
+                                            "step_timeout"};
 
 template <typename List>
 bool Holds(const List& list, std::string_view name) {

@@ -106,8 +106,10 @@ constexpr const char* kFlags[] = {"model",
                                   "check"};
 // One YAML file may serve both processes: these are the gateway's and not ours to judge.
 constexpr const char* kGatewayFlags[] = {
-    "http_port",     "workers",  "sampling_defaults", "trust_user_control_tokens",
-    "api_keys_file", "tls_cert", "tls_key",           "log_content"};
+    "workers",          "sampling_defaults", "trust_user_control_tokens",
+    "http_port",        "api_keys_file",     "max_body_bytes",
+    "max_unsent_bytes", "max_connections",   "http_threads",
+    "work_threads",     "log_level"};
 
 std::string Underscores(absl::string_view name) { return absl::StrReplaceAll(name, {{"-", "_"}}); }
 std::string Dashes(absl::string_view name) { return absl::StrReplaceAll(name, {{"_", "-"}}); }

@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
-from sluice_server import SluiceServer, processes_in_session, wait_for
+from sluice_server import SLUICE, SluiceServer, processes_in_session, wait_for
 
 
 def connect(server):
@@ -101,6 +102,30 @@ def test_two_side_by_side(model_dir):
         strip = lambda text: [json.loads(line[6:])["choices"] for line in text.splitlines()
                               if line.startswith("data: {")]
         assert strip(ask(one)) == strip(ask(two))
+
+
+def test_one_configuration_file_serves_both_servers(model_dir, tmp_path):
+    config = tmp_path / "sluice.yaml"
+    config.write_text("served-model-name: tiny\ntp-size: 2\ndevice: cpu\nmax-model-len: 512\nmax_queued_tokens: 100000\n"
+                      "http-port: 0\ngrpc-port: 0\nmetrics-port: 0\nmax-body-bytes: 5000\nlog-level: debug\n")
+    checked = subprocess.run([SLUICE, "check", model_dir, "--config", config], capture_output=True, text=True,
+                             timeout=120, check=False)
+    assert checked.returncode == 0, checked.stderr
+    with SluiceServer(model_dir, f"--config={config}", ports=False) as server:
+        ask(server)
+        assert len(children_named(server, "sluice-worker")) == 3  # the launcher and two ranks
+        connection = connect(server)
+        connection.request("POST", "/v1/chat/completions", b"x" * 6000)
+        assert connection.getresponse().status == 413
+        connection.close()
+
+
+def test_a_mistake_in_the_configuration_file_is_named(model_dir, tmp_path):
+    config = tmp_path / "sluice.yaml"
+    config.write_text("tp-sise: 2\n")
+    checked = subprocess.run([SLUICE, "check", model_dir, "--config", config], capture_output=True, text=True,
+                             timeout=120, check=False)
+    assert checked.returncode == 1 and "tp-sise" in checked.stderr and str(config) in checked.stderr
 
 
 def children_named(server, name):

@@ -65,11 +65,11 @@ def processes_in_session(session):
 class SluiceServer:
     """One `sluice serve` in a session of its own, its output kept. Use as a context manager."""
 
-    def __init__(self, model, *options, wait=True):
+    def __init__(self, model, *options, wait=True, ports=True):
         self.output = []
+        free_ports = ["--http-port=0", "--grpc-port=0", "--metrics-port=0", "--device=cpu"] if ports else []
         self.process = subprocess.Popen(
-            [SLUICE, "serve", str(model), "--http-port=0", "--grpc-port=0", "--metrics-port=0", "--device=cpu",
-             *options],
+            [SLUICE, "serve", str(model), *free_ports, *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True)
         self.session = self.process.pid
