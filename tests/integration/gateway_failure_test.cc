@@ -48,7 +48,7 @@ TEST_F(GatewayFailureTest, ClientThatLeavesAStreamFreesItsWork) {
   EXPECT_EQ(worker_->cancels()[0].reason(), pb::CancelRequest::REASON_DISCONNECT);
   EXPECT_EQ(worker_->cancels()[0].request_id(), worker_->requests()[0].request_id());
   EXPECT_TRUE(worker_->AwaitIdle());
-  EXPECT_THAT(MetricsText(), HasSubstr("sluice_gateway_cancelled_requests_total 1"));
+  EXPECT_TRUE(AwaitMetric("sluice_gateway_cancelled_requests_total 1"));
 }
 
 TEST_F(GatewayFailureTest, ClientThatLeavesWhileWaitingFreesItsWork) {

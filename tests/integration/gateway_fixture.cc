@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/integration/gateway_fixture.h"
 
+#include <chrono>
 #include <utility>
 
 #include "tests/support/qwen3_dir.h"
@@ -126,6 +127,14 @@ std::vector<json> GatewayFixture::Events(const std::string& body, bool* done) {
 
 HttpReply GatewayFixture::Chat(const json& body, const std::string& headers) {
   return sluice::testing::HttpPost(http_port(), kChat, body.dump(), headers).value_or(HttpReply());
+}
+
+bool GatewayFixture::AwaitMetric(const std::string& line) const {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (MetricsText().find("\n" + line + "\n") != std::string::npos) return true;
+  }
+  return false;
 }
 
 std::string GatewayFixture::MetricsText() const {

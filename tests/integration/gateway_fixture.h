@@ -47,6 +47,9 @@ class GatewayFixture : public ::testing::Test {
   // POST to kChat on a connection of its own.
   sluice::testing::HttpReply Chat(const nlohmann::json& body, const std::string& headers = {});
   std::string MetricsText() const;
+  // Waits for a line of /metrics: the gateway counts an end that no client waits for in its own
+  // time.
+  bool AwaitMetric(const std::string& line) const;
 
   std::shared_ptr<sluice::testing::FakeWorker> worker_;
   std::shared_ptr<sluice::testing::GatewayProcess> gateway_;
