@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/chat/jinja/byte_scan.h"
 #include "gateway/chat/jinja/json.h"
 #include "gateway/chat/jinja/unicode.h"
 #include "proto/wire/status_macros.h"
@@ -122,10 +123,7 @@ class Parser {
     std::string bytes;
     while (true) {
       const size_t begin = pos_;
-      while (pos_ < text_.size() && text_[pos_] != '"' && text_[pos_] != '\\' &&
-             static_cast<unsigned char>(text_[pos_]) >= 0x20) {
-        ++pos_;
-      }
+      pos_ = SkipPlainJson(text_, pos_);
       bytes.append(text_, begin, pos_ - begin);
       if (pos_ == text_.size()) return Error("the text ends inside a string");
       if (text_[pos_] == '"') break;

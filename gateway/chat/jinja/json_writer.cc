@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/chat/jinja/byte_scan.h"
 #include "gateway/chat/jinja/json.h"
 #include "gateway/chat/jinja/operators.h"
 #include "gateway/chat/jinja/python_repr.h"
@@ -100,16 +101,22 @@ class Writer {
     for (size_t i = 0; i < level_; ++i) out_->Append(*style_.indent);
   }
 
+  // The first position from `begin` on that is written as an escape.
+  size_t NextEscape(std::string_view view, size_t begin) const {
+    const size_t end = SkipPlainJson(view, begin);
+    if (!style_.ensure_ascii) return end;
+    const auto* it = std::find_if(view.data() + begin, view.data() + end,
+                                  [](char c) { return static_cast<unsigned char>(c) > 0x7e; });
+    return static_cast<size_t>(it - view.data());
+  }
+
   void WriteString(const Text& text) {
     Add("\"");
     const std::string_view view = text.view();
     size_t plain = 0;
     for (size_t pos = 0; pos < view.size();) {
-      const auto byte = static_cast<unsigned char>(view[pos]);
-      if (byte >= 0x20 && byte != '"' && byte != '\\' && !(style_.ensure_ascii && byte > 0x7e)) {
-        ++pos;
-        continue;
-      }
+      pos = NextEscape(view, pos);
+      if (pos == view.size()) break;
       const CodePoint point = DecodeAt(view, pos);
       out_->Append(text, plain, pos);
       out_->Append(EscapeOf(point.value, style_.ensure_ascii), text.OriginAt(pos));

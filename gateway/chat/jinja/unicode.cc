@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "gateway/chat/jinja/byte_scan.h"
 #include "gateway/chat/jinja/case_exceptions.h"
 
 namespace sluice::gateway::jinja {
@@ -138,11 +139,9 @@ void AppendUtf8(char32_t point, std::string* out) {
 size_t FindInvalidUtf8(std::string_view text) {
   size_t pos = 0;
   while (pos < text.size()) {
+    pos = SkipAscii(text, pos);
+    if (pos == text.size()) break;
     const auto lead = static_cast<unsigned char>(text[pos]);
-    if (lead < 0x80) {
-      ++pos;
-      continue;
-    }
     const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
     if (lead < 0xc2 || lead > 0xf4 || pos + length > text.size()) return pos;
     for (size_t i = 1; i < length; ++i) {
@@ -156,11 +155,7 @@ size_t FindInvalidUtf8(std::string_view text) {
   return std::string_view::npos;
 }
 
-size_t CountCodePoints(std::string_view text) {
-  size_t continuation = 0;
-  for (const char c : text) continuation += (static_cast<unsigned char>(c) & 0xc0) == 0x80;
-  return text.size() - continuation;
-}
+size_t CountCodePoints(std::string_view text) { return text.size() - CountContinuationBytes(text); }
 
 size_t ByteOffset(std::string_view text, size_t index) {
   size_t pos = 0;
