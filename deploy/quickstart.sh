@@ -52,6 +52,7 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+trap 'exit 129' HUP
 
 # 1. Packages.
 if [ "$install" = 1 ]; then
@@ -105,7 +106,8 @@ say "4/4 Serving $model on two tensor-parallel CPU workers"
 ports=(--http-port=0 --grpc-port=0 --metrics-port=0)
 [ "$keep_serving" = 0 ] || ports=()
 server_log=$(mktemp)
-build/bin/sluice serve "$model" --tp-size=2 --device=cpu "${ports[@]}" </dev/null >"$server_log" 2>&1 &
+# In a session of its own, so that a Ctrl-C reaches it once, through stop_server, and not from the terminal as well.
+setsid build/bin/sluice serve "$model" --tp-size=2 --device=cpu "${ports[@]}" </dev/null >"$server_log" 2>&1 &
 server=$!
 until url=$(sed -n 's/^listening http=\([^ ]*\).*/http:\/\/\1/p' "$server_log") && [ -n "$url" ]; do
   if ! kill -0 "$server" 2>/dev/null; then
