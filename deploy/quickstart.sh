@@ -11,7 +11,7 @@ set -euo pipefail
 
 usage() { sed -n '3,9s/^# \{0,1\}//p' "$0"; }
 
-keep_serving=0 install=1 prompt='Why is the sky blue? Answer in one sentence.'
+keep_serving=0 install=1 prompt='How many letters r are in strawberry?'
 while [ $# -gt 0 ]; do
   case "$1" in
     --serve) keep_serving=1 ;;
@@ -80,7 +80,7 @@ NINJA_STATUS='[%f/%t, %e s] ' ninja -C build -j "$jobs" sluice sluice-gateway sl
   fail "the build failed; the compiler's message is above"
 
 # 3. A model: the bundled one, else a small one with random weights.
-model=''
+model='' max_tokens=512
 for config in deploy/demo_model/config.json deploy/demo_model/*/config.json; do
   if [ -f "$config" ]; then
     model=$(dirname "$config")
@@ -90,7 +90,7 @@ done
 if [ -n "$model" ]; then
   say "3/4 Model: the bundled one, $model"
 else
-  model=models/random
+  model=models/random max_tokens=64
   if [ -f "$model/config.json" ]; then
     say "3/4 Model: $model, made earlier. Its weights are random: it answers with noise"
   else
@@ -122,7 +122,7 @@ echo
 asked=$SECONDS
 answer_log=$(mktemp)
 status=0
-build/bin/sluice chat --url "$url" --prompt "$prompt" --max-tokens 64 --stats 2> >(tee "$answer_log" >&2) ||
+build/bin/sluice chat --url "$url" --prompt "$prompt" --max-tokens "$max_tokens" --stats 2> >(tee "$answer_log" >&2) ||
   status=$?
 echo
 first=$(sed -n 's/.*first after \([0-9.]*\) s.*/\1/p' "$answer_log")

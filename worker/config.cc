@@ -325,7 +325,8 @@ absl::StatusOr<WorkerConfig> ParseConfig(const std::vector<std::string>& argumen
   WorkerConfig config;
   config.arguments = arguments;
   config.help = Contains(arguments, "--help") || Contains(arguments, "-h");
-  if (config.help) return config;
+  config.version = Contains(arguments, "--version");
+  if (config.help || config.version) return config;
   SLUICE_ASSIGN_OR_RETURN(const std::vector<Assignment> assignments, SplitArguments(arguments));
   for (const Assignment& assignment : assignments) {
     if (assignment.name == "config") SLUICE_RETURN_IF_ERROR(ReadYaml(assignment.value));

@@ -18,6 +18,7 @@ struct WorkerConfig {
   LogFormat log_format = LogFormat::kText;
   bool check = false;  // validate and print a summary instead of serving
   bool help = false;
+  bool version = false;
   // What the launcher hands to its ranks: the command line as it was given.
   std::vector<std::string> arguments;
 };

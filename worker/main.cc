@@ -39,6 +39,10 @@ int Main(const std::vector<std::string>& arguments) {
     std::fputs(ConfigHelp().c_str(), stdout);
     return kExitOk;
   }
+  if (config->version) {
+    std::printf("sluice-worker %s\n", BuildId().c_str());
+    return kExitOk;
+  }
   const WorkerOptions& options = config->options;
   const bool launches = options.rank < 0;
   InitializeLog(config->log_format, launches ? "launcher" : absl::StrCat("rank ", options.rank));

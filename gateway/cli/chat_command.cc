@@ -249,6 +249,9 @@ class Conversation {
   void PrintPiece(AnswerPart part, std::string_view piece, std::optional<AnswerPart> last) {
     const int fd = OutputFor(part);
     const bool to_tty = fd == STDOUT_FILENO ? terminal_.stdout_is_tty : terminal_.stderr_is_tty;
+    if (last == AnswerPart::kThinking && part != last && !terminal_.stdout_is_tty) {
+      PrintTo(STDERR_FILENO, "\n");  // the thinking's last line, which is not on our output
+    }
     if (to_tty && part != last) {
       if (part == AnswerPart::kThinking) Print(terminal_.Dim());
       if (last == AnswerPart::kThinking) {
