@@ -107,9 +107,13 @@ class Launcher {
   // Runs one group from start to end. Nothing: it broke and should be started again.
   std::optional<int> RunGroup();
   absl::Status StartRank(int rank);
+  void ReadAnnouncements();
   // Starts the ranks that wait for the leader's address once it is known.
   absl::Status StartFollowers();
   std::optional<int> OnDeath(RankProcess& dead);
+  // Nothing, which starts the group again, if one has ever served. What failed from the start will
+  // fail again: then the code to end with.
+  std::optional<int> CodeAfterFailure(int code) const;
   int Stop();
   void KillGroup(milliseconds grace);
   // Waits for children, announcements or a signal; remembers a signal to stop.
@@ -156,11 +160,7 @@ std::optional<int> Launcher::RunGroup() {
   while (started.ok()) {
     Wait(milliseconds(1000));
     if (stop_signals_ > 0) return Stop();
-    announcements_->Read();
-    if (announcements_->ready && ready_since_ == steady_clock::time_point{}) {
-      ready_since_ = steady_clock::now();
-      was_ready_ = true;
-    }
+    ReadAnnouncements();
     if (leader_.empty() && !announcements_->listening.empty()) started = StartFollowers();
     const auto dead = std::find_if(ranks_.begin(), ranks_.end(),
                                    [](const auto& rank) { return rank->HasEnded(); });
@@ -168,7 +168,14 @@ std::optional<int> Launcher::RunGroup() {
   }
   spdlog::error("{}", std::string(started.message()));
   KillGroup(milliseconds(0));
-  return std::nullopt;
+  return CodeAfterFailure(kExitFailure);
+}
+
+void Launcher::ReadAnnouncements() {
+  announcements_->Read();
+  if (!announcements_->ready || ready_since_ != steady_clock::time_point{}) return;
+  ready_since_ = steady_clock::now();
+  was_ready_ = true;
 }
 
 absl::Status Launcher::StartRank(int rank) {
@@ -209,9 +216,14 @@ std::optional<int> Launcher::OnDeath(RankProcess& dead) {
   const int code = dead.exit_code();
   spdlog::error("rank {} {}; ending the group", dead.rank(), dead.HowItEnded());
   KillGroup(kAbortGrace);
-  // What was wrong with flags or folder from the start will be wrong again.
-  if (code == kExitConfiguration && !was_ready_) return kExitConfiguration;
-  return std::nullopt;
+  ReadAnnouncements();  // the group may have become ready just before
+  return CodeAfterFailure(code == kExitConfiguration ? kExitConfiguration : kExitFailure);
+}
+
+std::optional<int> Launcher::CodeAfterFailure(int code) const {
+  if (was_ready_) return std::nullopt;
+  spdlog::error("the group failed before it first served; not starting it again");
+  return code;
 }
 
 int Launcher::Stop() {

@@ -273,8 +273,9 @@ int Leader::Run() {
     if (loaded && !serving) {
       serving = true;
       engine_service_.SetEngine(engine_.get());
-      SetServing(true);
+      // First: whoever sees this worker serve may count on the launcher to start it again.
       Announce("ready");
+      SetServing(true);
       spdlog::info("serving {} on {} rank(s)", model_.name, options_.tp_size);
     }
   }
