@@ -44,6 +44,7 @@ TEST(WorkerFlagsTest, BadFlagsAreOneSentence) {
       {{model, "--max-model-len=50000"}, "the model's context is 40960"},
       {{model, "--max-num-seqs=64", "--max-batched-tokens=32"}, "--max-batched-tokens 32"},
       {{model, "--kv-cache-memory=1KiB"}, "lower --max-model-len"},
+      {{model, "--kv-cache-memory=1000000GiB"}, "do not fit this machine's"},
       {{model, "--kv-cache-memory=lots"}, "512MiB"},
       {{model, "--rank=1", "--tp-size=2"}, "--leader is missing"},
       {{model, "--rank=2", "--tp-size=2"}, "--rank 2"},

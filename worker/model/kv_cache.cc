@@ -23,7 +23,7 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Qwen3Config& conf
   if (memory == MAP_FAILED) {
     return absl::ResourceExhaustedError(absl::StrCat("no memory for ", num_pages, " KV pages of ",
                                                      BytesPerPage(config, tp_size),
-                                                     " bytes; lower the number of pages"));
+                                                     " bytes; lower --kv-cache-memory"));
   }
   return std::unique_ptr<KvCache>(
       new KvCache(static_cast<float*>(memory), bytes, num_pages, config.num_kv_heads / tp_size));

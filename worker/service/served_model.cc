@@ -39,6 +39,23 @@ absl::StatusOr<int> MaxModelLen(const WorkerOptions& options, const Qwen3Config&
                    " tokens; lower the flag, or extend the context with --rope-scaling"));
 }
 
+// All ranks run on this machine and share its memory. A cache that cannot fit would fail only while
+// the group loads, or later when its pages fill.
+absl::Status CheckCacheFits(const WorkerOptions& options, int64_t kv_bytes, int64_t least_kv_bytes,
+                            int64_t weight_bytes) {
+  const int64_t machine = MachineMemory();
+  const int64_t most = (machine - weight_bytes) / options.tp_size;
+  if (kv_bytes <= most) return absl::OkStatus();
+  const std::string remedy =
+      most >= least_kv_bytes
+          ? absl::StrCat("lower --kv-cache-memory to ", most >> 20, "MiB or less")
+          : "lower --max-model-len and --kv-cache-memory, or use a machine with more memory";
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--kv-cache-memory ", options.kv_cache_bytes, ": weights (", Bytes(weight_bytes),
+      ") and KV cache (", options.tp_size, options.tp_size == 1 ? " rank" : " ranks", " x ",
+      Bytes(kv_bytes), ") do not fit this machine's ", Bytes(machine), "; ", remedy));
+}
+
 // Pages of one rank, scratch included. At least one sequence of full length must fit, or it could
 // never end.
 absl::StatusOr<int> NumPages(const WorkerOptions& options, const ModelFolder& folder,
@@ -47,13 +64,17 @@ absl::StatusOr<int> NumPages(const WorkerOptions& options, const ModelFolder& fo
   const int64_t needed = PagesFor(max_model_len) + 1;
   if (options.kv_cache_bytes > 0) {
     const int64_t pages = options.kv_cache_bytes / page_bytes;
-    if (pages >= needed) return static_cast<int>(std::min<int64_t>(pages, 1 << 24));
-    return absl::InvalidArgumentError(
-        absl::StrCat("--kv-cache-memory ", options.kv_cache_bytes, ": one context of ",
-                     max_model_len, " tokens needs ", needed * page_bytes,
-                     " bytes of KV cache on each rank; raise it, or lower --max-model-len"));
+    if (pages < needed) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--kv-cache-memory ", options.kv_cache_bytes, ": one context of ",
+                       max_model_len, " tokens needs ", needed * page_bytes,
+                       " bytes of KV cache on each rank; raise it, or lower --max-model-len"));
+    }
+    SLUICE_RETURN_IF_ERROR(CheckCacheFits(options, pages * page_bytes, needed * page_bytes,
+                                          options.tp_size * folder.WeightBytesPerRank()));
+    return static_cast<int>(std::min<int64_t>(pages, 1 << 24));
   }
-  const int64_t machine = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  const int64_t machine = MachineMemory();
   const int64_t room = machine - options.tp_size * folder.WeightBytesPerRank();
   const int64_t least = needed * page_bytes * options.tp_size;
   if (least > room) {
@@ -93,6 +114,14 @@ std::string FolderName(const std::string& dir) {
 }
 
 }  // namespace
+
+int64_t MachineMemory() {
+  const int64_t physical = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  // Absent outside a container, and "max" without a limit: neither reads as a number.
+  int64_t limit = 0;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit) return std::min(physical, limit);
+  return physical;
+}
 
 absl::StatusOr<ServedModel> OpenModel(const WorkerOptions& options) {
   ServedModel model;

@@ -4,6 +4,7 @@
 // folder or options is one sentence and an exit. Immutable; any thread.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,10 @@ struct ServedModel {
   // What `--check` prints.
   std::string Summary(const WorkerOptions& options) const;
 };
+
+// Bytes that the processes of a group may use together: the machine's, or its container's where
+// that is less.
+int64_t MachineMemory();
 
 // INVALID_ARGUMENT and the like, in one sentence that names file, tensor or flag and the numbers.
 absl::StatusOr<ServedModel> OpenModel(const WorkerOptions& options);
