@@ -59,6 +59,7 @@ void ReadChatLogprobs(FieldReader& fields, GenerationOptions& options) {
 
 void RefuseChatFields(FieldReader& fields) {
   fields.Refuse({"functions", "function_call"}, "use tools and tool_choice");
+  fields.RefuseGiven({"thinking", "reasoning"}, "use enable_thinking");
   fields.Refuse({"chat_template", "documents", "audio", "web_search_options", "mm_processor_kwargs",
                  "media_io_kwargs"},
                 "leave it out");

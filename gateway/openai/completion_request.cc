@@ -49,13 +49,6 @@ absl::Status ReadPrompts(const JsonValue& value, std::vector<CompletionPrompt>& 
   return absl::OkStatus();
 }
 
-void ReadBestOf(FieldReader& fields, const GenerationOptions& options) {
-  const std::optional<int> best_of = fields.Int("best_of", 0, kMaxChoices);
-  if (best_of && *best_of != options.n) {
-    fields.FailField("best_of", "other than n is not supported; leave it out");
-  }
-}
-
 }  // namespace
 
 absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view body) {
@@ -70,9 +63,8 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view body) 
   }
   ReadGenerationOptions(fields, request.generation);
   request.generation.logprobs = fields.Int("logprobs", 0, kMaxTopLogprobs);
-  ReadBestOf(fields, request.generation);
   ReadStreamOptions(fields, request.stream);
-  fields.Refuse({"suffix"}, "leave it out");
+  fields.RefuseGiven({"thinking", "reasoning"}, "leave it out");
   RefuseUnsupportedFields(fields);
   SLUICE_RETURN_IF_ERROR(fields.status());
   request.unknown_fields = fields.Unknown();

@@ -116,9 +116,14 @@ std::optional<std::vector<int32_t>> FieldReader::Ids(std::string_view name) {
 void FieldReader::Refuse(std::initializer_list<std::string_view> names, std::string_view advice) {
   for (const std::string_view name : names) {
     const std::optional<JsonValue> value = Any(name);
-    if (value && !AsksForNothing(*value)) {
-      FailField(name, absl::StrCat("is not supported yet; ", View(advice)));
-    }
+    if (value && !AsksForNothing(*value)) RefuseGiven({name}, advice);
+  }
+}
+
+void FieldReader::RefuseGiven(std::initializer_list<std::string_view> names,
+                              std::string_view advice) {
+  for (const std::string_view name : names) {
+    if (Any(name)) FailField(name, absl::StrCat("is not supported yet; ", View(advice)));
   }
 }
 

@@ -39,6 +39,8 @@ class FieldReader {
   // A field we know, do not support, and may not ignore because it changes the output. Null, false
   // and empty values ask for nothing.
   void Refuse(std::initializer_list<std::string_view> names, std::string_view advice);
+  // As Refuse, of a field whose false or empty value asks for something too: only null does not.
+  void RefuseGiven(std::initializer_list<std::string_view> names, std::string_view advice);
   // A field that is known and makes no difference here.
   void Accept(std::initializer_list<std::string_view> names);
 

@@ -86,6 +86,36 @@ void ReadLimits(FieldReader& fields, GenerationOptions& options) {
   }
 }
 
+void ReadAllowedTokenIds(FieldReader& fields, GenerationOptions& options) {
+  const std::optional<std::vector<int32_t>> ids = fields.Ids("allowed_token_ids");
+  if (!ids) return;
+  options.allowed_token_ids = *ids;
+  // Empty means all from here on, which is not what was asked for.
+  if (ids->empty()) fields.FailField("allowed_token_ids", "must have at least one token id");
+}
+
+void RefuseBestOf(FieldReader& fields, const GenerationOptions& options) {
+  const std::optional<int> best_of = fields.Int("best_of", 0, kMaxChoices);
+  if (best_of && *best_of != options.n) {
+    fields.FailField("best_of", "other than n is not supported; leave it out");
+  }
+}
+
+// Samplers of other servers. Clients send them always, mostly at the value that turns them off.
+void RefuseOtherSamplers(FieldReader& fields) {
+  constexpr std::pair<const char*, float> kOff[] = {{"typical_p", 1.0f},
+                                                    {"xtc_probability", 0.0f},
+                                                    {"mirostat", 0.0f},
+                                                    {"mirostat_mode", 0.0f},
+                                                    {"dry_multiplier", 0.0f}};
+  for (const auto& [name, off] : kOff) {
+    const std::optional<float> value = fields.Float(name);
+    if (value && *value != off) {
+      fields.FailField(name, absl::StrCat("other than ", off, " is not supported; leave it out"));
+    }
+  }
+}
+
 }  // namespace
 
 absl::Status CheckGenerationOptions(const GenerationOptions& options) {
@@ -139,11 +169,13 @@ void ReadGenerationOptions(FieldReader& fields, GenerationOptions& options) {
   options.seed = fields.Seed("seed");
   ReadLimits(fields, options);
   ReadLogitBias(fields, options);
-  options.allowed_token_ids = fields.Ids("allowed_token_ids").value_or(std::vector<int32_t>());
+  ReadAllowedTokenIds(fields, options);
   ReadStop(fields, options);
   options.stop_token_ids = fields.Ids("stop_token_ids").value_or(std::vector<int32_t>());
   options.include_stop_str_in_output = fields.Bool("include_stop_str_in_output").value_or(false);
   options.skip_special_tokens = fields.Bool("skip_special_tokens").value_or(true);
+  RefuseBestOf(fields, options);
+  RefuseOtherSamplers(fields);
   if (fields.ok()) fields.Fail(CheckGenerationOptions(options));
 }
 
@@ -172,13 +204,15 @@ void RefuseUnsupportedFields(FieldReader& fields) {
                        "other than {\"type\": \"text\"} is not supported yet; leave it out");
     }
   }
-  fields.Refuse(
-      {"structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
-       "guided_whitespace_pattern", "structural_tag", "regex", "ebnf", "json_schema", "grammar"},
-      kLeaveOut);
-  fields.Refuse({"prompt_logprobs", "logprob_token_ids", "bad_words", "truncate_prompt_tokens",
-                 "use_beam_search", "logits_processors", "repetition_detection"},
+  fields.Refuse({"structured_outputs", "guided_regex", "guided_choice", "guided_grammar",
+                 "guided_whitespace_pattern", "structural_tag", "regex", "ebnf", "grammar"},
                 kLeaveOut);
+  // An empty schema asks for any JSON, which is not any text.
+  fields.RefuseGiven({"guided_json", "json_schema"}, kLeaveOut);
+  fields.Refuse(
+      {"suffix", "prompt_logprobs", "logprob_token_ids", "bad_words", "truncate_prompt_tokens",
+       "use_beam_search", "logits_processors", "repetition_detection"},
+      kLeaveOut);
   fields.Refuse({"thinking_budget", "thinking_token_budget", "reasoning_budget_tokens"}, kLeaveOut);
   fields.Refuse({"return_token_ids", "return_tokens_as_token_ids", "return_prompt_text",
                  "return_token_offsets", "kv_transfer_params", "prompt_embeds", "vllm_xargs"},

@@ -219,6 +219,19 @@ TEST(ChatRequest, RefusesWhatItCannotDoAndNamesIt) {
       {Body(R"("prompt_logprobs":0)"), "prompt_logprobs"},
       {Body(R"("echo":true)"), "echo"},
       {Body(R"("guided_json":{"type":"object"})"), "guided_json"},
+      {Body(R"("guided_json":{})"), "guided_json"},
+      {Body(R"("allowed_token_ids":[])"), "allowed_token_ids"},
+      {Body(R"("best_of":3)"), "best_of"},
+      {Body(R"("best_of":1,"n":2)"), "best_of"},
+      {Body(R"("suffix":"x")"), "suffix"},
+      {Body(R"("thinking":{"type":"disabled"})"), "thinking"},
+      {Body(R"("thinking":false)"), "thinking"},
+      {Body(R"("reasoning":{"effort":"low"})"), "reasoning"},
+      {Body(R"("typical_p":0.9)"), "typical_p"},
+      {Body(R"("xtc_probability":0.5)"), "xtc_probability"},
+      {Body(R"("mirostat":2)"), "mirostat"},
+      {Body(R"("mirostat_mode":1)"), "mirostat_mode"},
+      {Body(R"("dry_multiplier":0.8)"), "dry_multiplier"},
       {Body(R"("functions":[{"name":"f"}])"), "functions"},
       {Body(R"("modalities":["audio"])"), "modalities"},
       {Body(R"("thinking_budget":10)"), "thinking_budget"},
@@ -242,7 +255,9 @@ TEST(ChatRequest, RefusesWhatItCannotDoAndNamesIt) {
 
 TEST(ChatRequest, AcceptsWhatAsksForNothing) {
   for (const char* fields :
-       {R"("echo":false,"bad_words":[],"suffix":"","guided_json":null,"use_beam_search":false)",
+       {R"("typical_p":1,"xtc_probability":0,"mirostat":0,"mirostat_mode":0,"dry_multiplier":0.0)",
+        R"("best_of":1,"thinking":null,"reasoning":null)", R"("best_of":2,"n":2)",
+        R"("echo":false,"bad_words":[],"suffix":"","guided_json":null,"use_beam_search":false)",
         R"("tool_choice":"none")", R"("tool_choice":"auto")", R"("best_of":1)",
         R"("modalities":["text"])", R"("logprobs":false,"top_logprobs":0)", R"("seed":0)",
         R"("temperature":0,"n":2)", R"("stop":[])", R"("store":true,"service_tier":"auto")"}) {

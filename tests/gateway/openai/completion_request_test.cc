@@ -62,6 +62,10 @@ TEST(CompletionRequest, RefusesWhatWouldChangeTheOutput) {
   EXPECT_EQ(RefusedParam(R"("prompt":"a","echo":true)"), "echo");
   EXPECT_EQ(RefusedParam(R"("prompt":"a","best_of":2)"), "best_of");
   EXPECT_EQ(RefusedParam(R"("prompt":"a","max_tokens":0)"), "max_tokens");
+  EXPECT_EQ(RefusedParam(R"("prompt":"a","thinking":{})"), "thinking");
+  EXPECT_EQ(RefusedParam(R"("prompt":"a","reasoning":{"effort":"low"})"), "reasoning");
+  EXPECT_EQ(RefusedParam(R"("prompt":"a","mirostat":1)"), "mirostat");
+  EXPECT_EQ(RefusedParam(R"("prompt":"a","guided_json":{})"), "guided_json");
 }
 
 TEST(TokenizeRequest, TakesAPromptOrMessages) {
