@@ -49,6 +49,15 @@ absl::Status ReadPrompts(const JsonValue& value, std::vector<CompletionPrompt>& 
   return absl::OkStatus();
 }
 
+// What OpenAI and vLLM generate when a completion names no limit.
+constexpr int kDefaultMaxTokens = 16;
+
+void DefaultMaxTokens(FieldReader& fields, GenerationOptions& options) {
+  if (options.max_tokens) return;
+  options.max_tokens = kDefaultMaxTokens;
+  if (fields.ok()) fields.Fail(CheckGenerationOptions(options));  // min_tokens may be larger
+}
+
 }  // namespace
 
 absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view body) {
@@ -62,6 +71,7 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view body) 
     fields.FailField("prompt", "is required");
   }
   ReadGenerationOptions(fields, request.generation);
+  DefaultMaxTokens(fields, request.generation);
   request.generation.logprobs = fields.Int("logprobs", 0, kMaxTopLogprobs);
   ReadStreamOptions(fields, request.stream);
   fields.RefuseGiven({"thinking", "reasoning"}, "leave it out");

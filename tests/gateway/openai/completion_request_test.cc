@@ -68,6 +68,16 @@ TEST(CompletionRequest, RefusesWhatWouldChangeTheOutput) {
   EXPECT_EQ(RefusedParam(R"("prompt":"a","guided_json":{})"), "guided_json");
 }
 
+TEST(CompletionRequest, GeneratesSixteenTokensUnlessTold) {
+  const auto untold = ParseCompletionRequest(R"({"prompt":"a","min_tokens":16})");
+  ASSERT_TRUE(untold.ok()) << untold.status();
+  EXPECT_EQ(untold->generation.max_tokens, 16);
+  const auto told = ParseCompletionRequest(R"({"prompt":"a","max_tokens":40,"min_tokens":20})");
+  ASSERT_TRUE(told.ok()) << told.status();
+  EXPECT_EQ(told->generation.max_tokens, 40);
+  EXPECT_EQ(RefusedParam(R"("prompt":"a","min_tokens":17)"), "min_tokens");
+}
+
 TEST(TokenizeRequest, TakesAPromptOrMessages) {
   const auto prompt = ParseTokenizeRequest(R"({"prompt":"a","return_token_strs":true})");
   ASSERT_TRUE(prompt.ok());
