@@ -17,12 +17,6 @@
 
 namespace sluice::gateway {
 
-// An answer with the request's id in its head.
-inline HttpResponse WithRequestId(HttpResponse response, const RequestIdentity& identity) {
-  response.headers.emplace_back("X-Request-Id", identity.shown_id);
-  return response;
-}
-
 // One event with a JSON payload, which has no line breaks.
 inline std::string ServerSentEvent(std::string_view payload) {
   std::string event = "data: ";
@@ -62,7 +56,7 @@ class EventStreamAnswer final : public RequestSink {
   void DeliverEnd(const absl::Status& status, const ResponseUsage& usage,
                   const Session& session) override {
     if (!status.ok() && !writer_) {
-      exchange_->Respond(WithRequestId(ErrorResponse(status), trace().identity()));
+      exchange_->Respond(ErrorResponse(status));
     } else {
       Begin(session);
       if (status.ok()) {
@@ -85,7 +79,7 @@ class EventStreamAnswer final : public RequestSink {
     head.content_type = "text/event-stream; charset=utf-8";
     head.headers.emplace_back("Cache-Control", "no-cache");
     head.headers.emplace_back("X-Accel-Buffering", "no");  // nginx would hold events back
-    exchange_->StartStream(WithRequestId(std::move(head), trace().identity()));
+    exchange_->StartStream(std::move(head));
   }
 
   std::shared_ptr<HttpExchange> exchange_;
@@ -115,7 +109,7 @@ class WholeAnswer final : public RequestSink {
     } else {
       response = ErrorResponse(status);
     }
-    exchange_->Respond(WithRequestId(std::move(response), trace().identity()));
+    exchange_->Respond(std::move(response));
     exchange_.reset();
   }
 

@@ -64,6 +64,7 @@ HttpRequest ToRequest(const http::request<http::string_body>& message) {
                                      field.name_string().data(), field.name_string().size())),
                                  std::string(field.value().data(), field.value().size()));
   }
+  request.identity = IdentifyRequest(request.Header("x-request-id"), request.Header("traceparent"));
   return request;
 }
 
@@ -124,7 +125,8 @@ class Connection final : public HttpConnection, public std::enable_shared_from_t
     if (std::optional<HttpResponse> answer = context_.router->Answer(request)) {
       const bool unread_body = !parser.is_done();
       keep_alive = keep_alive && !unread_body;
-      const std::string bytes = SerializeResponse(*answer, head_only, keep_alive);
+      const std::string bytes =
+          SerializeResponse(*answer, request.identity.shown_id, head_only, keep_alive);
       const bool sent = co_await Send(bytes);
       if (sent && unread_body) co_await Linger(context_.options.max_body_bytes);
       const bool go_on = sent && keep_alive;
@@ -182,7 +184,10 @@ class Connection final : public HttpConnection, public std::enable_shared_from_t
     } else {
       co_return;
     }
-    const std::string bytes = SerializeResponse(response, false, false);
+    const auto client_id = parser.get()["x-request-id"];  // when it came before the end
+    const RequestIdentity identity =
+        IdentifyRequest(std::string_view(client_id.data(), client_id.size()), "");
+    const std::string bytes = SerializeResponse(response, identity.shown_id, false, false);
     const bool sent = co_await Send(bytes);
     const bool upload = response.status == 413;
     if (sent) co_await Linger(upload ? context_.options.max_body_bytes : kLingerBytes);

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/server/request_identity.h"
+
 namespace sluice::gateway {
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
@@ -18,6 +20,7 @@ struct HttpRequest {
   std::string query;    // after '?', still percent-encoded
   HttpHeaders headers;  // names in lower case, in order of arrival
   std::string body;
+  RequestIdentity identity;  // of its head; its shown_id goes into the answer's
 
   // The first header of that name (give it in lower case); empty when there is none.
   std::string_view Header(std::string_view lower_case_name) const {
@@ -31,8 +34,8 @@ struct HttpRequest {
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
-  HttpHeaders headers;  // besides Content-Type, Content-Length, Connection and Date, which the
-                        // connection writes
+  HttpHeaders headers;  // besides Content-Type, Content-Length, Connection, Date and
+                        // X-Request-Id, which the connection writes
   std::string body;
 };
 

@@ -25,15 +25,13 @@ using SharedExchange = std::shared_ptr<HttpExchange>;
 
 std::unique_ptr<RequestTrace> MakeTrace(const ApiContext& context, std::string_view route,
                                         const HttpRequest& request) {
-  return std::make_unique<RequestTrace>(
-      route, IdentifyRequest(request.Header("x-request-id"), request.Header("traceparent")),
-      context.metrics, context.running);
+  return std::make_unique<RequestTrace>(route, request.identity, context.metrics, context.running);
 }
 
 // Ends a request that never became a session.
 void Refuse(HttpExchange& exchange, RequestTrace& trace, const absl::Status& status) {
   trace.End(status);
-  exchange.Respond(WithRequestId(ErrorResponse(status), trace.identity()));
+  exchange.Respond(ErrorResponse(status));
 }
 
 // Runs `work` on the pool, or refuses the request when too much waits there.
@@ -139,7 +137,7 @@ void Finish(HttpExchange& exchange, RequestTrace& trace, absl::StatusOr<std::str
   trace.End(absl::OkStatus());
   HttpResponse response;
   response.body = *std::move(body);
-  exchange.Respond(WithRequestId(std::move(response), trace.identity()));
+  exchange.Respond(std::move(response));
 }
 
 absl::StatusOr<std::string> Tokenize(const TextEngine& engine, std::string_view body) {

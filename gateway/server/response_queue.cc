@@ -61,7 +61,7 @@ std::string Date() {
   return std::string(text, n);
 }
 
-// A header value comes from our code or from a request (X-Request-Id): a line break in it would let
+// A header value comes from our code or from a request: a line break in it would let
 // a client write headers of its own.
 bool IsSafeHeaderValue(std::string_view value) {
   for (const char c : value) {
@@ -70,12 +70,16 @@ bool IsSafeHeaderValue(std::string_view value) {
   return true;
 }
 
-void AppendHead(const HttpResponse& response, bool keep_alive, std::string* out) {
+void AppendHead(const HttpResponse& response, std::string_view request_id, bool keep_alive,
+                std::string* out) {
   absl::StrAppend(out, "HTTP/1.1 ", response.status, " ",
                   std::string(ReasonPhrase(response.status)), "\r\nDate: ", Date(), "\r\n");
   if (response.status != 204) absl::StrAppend(out, "Content-Type: ", response.content_type, "\r\n");
   for (const auto& [name, value] : response.headers) {
     if (IsSafeHeaderValue(value)) absl::StrAppend(out, name, ": ", value, "\r\n");
+  }
+  if (IsSafeHeaderValue(request_id)) {
+    absl::StrAppend(out, "X-Request-Id: ", std::string(request_id), "\r\n");
   }
   absl::StrAppend(out, "Connection: ", keep_alive ? "keep-alive" : "close", "\r\n");
 }
@@ -88,9 +92,10 @@ void AppendChunk(std::string_view bytes, std::string* out) {
 
 }  // namespace
 
-std::string SerializeResponse(const HttpResponse& response, bool head_only, bool keep_alive) {
+std::string SerializeResponse(const HttpResponse& response, std::string_view request_id,
+                              bool head_only, bool keep_alive) {
   std::string out;
-  AppendHead(response, keep_alive, &out);
+  AppendHead(response, request_id, keep_alive, &out);
   if (response.status != 204) {
     absl::StrAppend(&out, "Content-Length: ", response.body.size(), "\r\n");
   }
@@ -123,7 +128,8 @@ void ResponseQueue::Respond(HttpResponse response) {
   started_ = true;
   complete_ = true;
   on_gone_ = nullptr;
-  AppendLocked(SerializeResponse(response, framing_.head_only, keep_alive_));
+  AppendLocked(
+      SerializeResponse(response, request_.identity.shown_id, framing_.head_only, keep_alive_));
 }
 
 void ResponseQueue::StartStream(HttpResponse head) {
@@ -133,7 +139,7 @@ void ResponseQueue::StartStream(HttpResponse head) {
   chunked_ = !framing_.http_1_0;
   keep_alive_ = keep_alive_ && chunked_;
   std::string bytes;
-  AppendHead(head, keep_alive_, &bytes);
+  AppendHead(head, request_.identity.shown_id, keep_alive_, &bytes);
   if (chunked_) bytes += "Transfer-Encoding: chunked\r\n";
   bytes += "\r\n";
   if (!head.body.empty() && !framing_.head_only) {

@@ -23,8 +23,9 @@ struct ResponseFraming {
   size_t max_unsent_bytes = 0;
 };
 
-// Head and body of a whole answer, as they go over the wire.
-std::string SerializeResponse(const HttpResponse& response, bool head_only, bool keep_alive);
+// Head and body of a whole answer, as they go over the wire. Every head carries `request_id`.
+std::string SerializeResponse(const HttpResponse& response, std::string_view request_id,
+                              bool head_only, bool keep_alive);
 
 class ResponseQueue : public HttpExchange {
  public:

@@ -48,7 +48,7 @@ class HttpServerTest : public ::testing::Test {
       HttpResponse response;
       response.content_type = "text/plain";
       response.body = exchange->request().body;
-      response.headers.emplace_back("X-Request-Id",
+      response.headers.emplace_back("X-Echo",
                                     std::string(exchange->request().Header("x-request-id")));
       exchange->Respond(std::move(response));
     });
@@ -192,6 +192,30 @@ TEST_F(HttpServerTest, UnknownPathAndMethodAreJsonErrors) {
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->status, 405);
   EXPECT_EQ(reply->headers.at("allow"), "POST, OPTIONS");
+}
+
+TEST_F(HttpServerTest, EveryAnswerCarriesTheRequestsId) {
+  options_.max_body_bytes = 1000;
+  options_.body_timeout = std::chrono::milliseconds(100);
+  const int port = Start();
+  const std::pair<int, std::string> requests[] = {
+      {200, "GET /things/a HTTP/1.1\r\nX-Request-Id: mine\r\n\r\n"},
+      {404, "GET /nothing HTTP/1.1\r\nX-Request-Id: mine\r\n\r\n"},
+      {405, "GET /echo HTTP/1.1\r\nX-Request-Id: mine\r\n\r\n"},
+      {413, "POST /echo HTTP/1.1\r\nX-Request-Id: mine\r\nContent-Length: 9999\r\n\r\n"},
+      {408, "POST /echo HTTP/1.1\r\nX-Request-Id: mine\r\nContent-Length: 10\r\n\r\nabc"},
+      {500, "GET /drop HTTP/1.1\r\nX-Request-Id: mine\r\n\r\n"},
+      {200, "GET /drop-midway HTTP/1.1\r\nX-Request-Id: mine\r\n\r\n"},
+  };
+  for (const auto& [status, bytes] : requests) {
+    HttpClient client(port);
+    ASSERT_TRUE(client.Send(bytes));
+    const auto head = client.ReadHead();
+    ASSERT_TRUE(head) << bytes;
+    EXPECT_EQ(head->status, status);
+    EXPECT_EQ(head->headers.at("x-request-id"), "mine") << bytes;
+  }
+  EXPECT_EQ(HttpGet(port, "/nothing")->headers.at("x-request-id").size(), 32u);
 }
 
 TEST_F(HttpServerTest, DecodesThePathsTail) {
