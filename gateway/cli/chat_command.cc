@@ -53,6 +53,9 @@ constexpr std::string_view kCommands =
     "/exit           leave (so does Ctrl-D)\n"
     "A line that ends with a backslash goes on with the next one.\n";
 
+// Below it, tokens/s are a matter of how the answer was read.
+constexpr double kShortestRatedSeconds = 0.010;
+
 struct ChatCommandLine {
   ChatOptions chat;
   std::optional<std::string> prompt;
@@ -263,12 +266,15 @@ class Conversation {
 
   void PrintStats(const AnswerStats& stats) {
     const double generating = stats.total.count() - stats.to_first_token.count();
-    const double rate = generating > 0 ? (stats.completion_tokens - 1) / generating : 0;
-    PrintTo(STDERR_FILENO,
-            absl::StrFormat("%s[%d tokens, first after %.3f s, %.1f tokens/s, finish: %s]%s\n",
-                            std::string(terminal_.Dim()), stats.completion_tokens,
-                            stats.to_first_token.count(), std::max(rate, 0.0), stats.finish_reason,
-                            std::string(terminal_.Reset())));
+    // An answer that was read all at once says nothing about how fast it was made.
+    const std::string rate =
+        generating >= kShortestRatedSeconds && stats.completion_tokens > 1
+            ? absl::StrFormat(", %.1f tokens/s", (stats.completion_tokens - 1) / generating)
+            : std::string();
+    PrintTo(STDERR_FILENO, absl::StrFormat("%s[%d tokens, first after %.3f s%s, finish: %s]%s\n",
+                                           std::string(terminal_.Dim()), stats.completion_tokens,
+                                           stats.to_first_token.count(), rate, stats.finish_reason,
+                                           std::string(terminal_.Reset())));
   }
 
   void PrintError(const absl::Status& status) {
