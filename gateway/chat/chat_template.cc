@@ -21,7 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using jinja::Kind;
-using jinja::List;
 using jinja::Origin;
 using jinja::Value;
 

@@ -104,7 +104,7 @@ ordered_json Measure(const ChatTemplate& chat_template, const ordered_json& mess
     const auto prompt = chat_template.Render(input);
     if (!prompt.ok()) {
       std::fprintf(stderr, "%s\n", std::string(prompt.status().message()).c_str());
-      std::exit(1);
+      std::_Exit(1);
     }
     return prompt->text.size();
   };
@@ -140,7 +140,7 @@ template <typename T>
 T OrDie(absl::StatusOr<T> value) {
   if (!value.ok()) {
     std::fprintf(stderr, "%s\n", std::string(value.status().message()).c_str());
-    std::exit(1);
+    std::_Exit(1);
   }
   return *std::move(value);
 }

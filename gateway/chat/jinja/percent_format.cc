@@ -183,7 +183,7 @@ class PercentFormatter {
     return absl::OkStatus();
   }
 
-  absl::Status ConvertNumber(const Value& value, FormatSpec spec) {
+  absl::Status ConvertNumber(const Value& value, const FormatSpec& spec) {
     const bool is_int = value.is(Kind::kInt) || value.is(Kind::kBool) || value.is(Kind::kBigInt);
     Value number = value;
     if (!is_int && !value.is(Kind::kFloat)) {

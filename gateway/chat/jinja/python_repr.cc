@@ -127,10 +127,10 @@ std::string ReprFloat(double value) {
     std::snprintf(buffer, sizeof(buffer), "e%c%02d", exponent < 0 ? '-' : '+', std::abs(exponent));
     return out + buffer;
   }
-  if (exponent < 0)
-    return out + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
+  const auto zeros = [](int number) { return std::string(static_cast<size_t>(number), '0'); };
+  if (exponent < 0) return out + "0." + zeros(-exponent - 1) + digits;
   if (exponent + 1 >= count) {
-    return out + digits + std::string(static_cast<size_t>(exponent + 1 - count), '0') + ".0";
+    return out + digits + zeros(exponent + 1 - count) + ".0";
   }
   const auto whole = static_cast<size_t>(exponent + 1);
   return out + digits.substr(0, whole) + "." + digits.substr(whole);

@@ -200,6 +200,7 @@ TEST(ChatTemplateRender, ThreadsShareOneTemplate) {
       "{% for m in messages %}{{ say(m) }}{{ loop.index }}{% endfor %}");
   ASSERT_TRUE(chat_template.ok());
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int round = 0; round < 200; ++round) {
