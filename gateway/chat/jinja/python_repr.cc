@@ -132,7 +132,7 @@ std::string ReprFloat(double value) {
   if (exponent + 1 >= count) {
     return out + digits + zeros(exponent + 1 - count) + ".0";
   }
-  const auto whole = static_cast<size_t>(exponent + 1);
+  const size_t whole = static_cast<size_t>(exponent) + 1;
   return out + digits.substr(0, whole) + "." + digits.substr(whole);
 }
 
