@@ -122,7 +122,8 @@ echo
 asked=$SECONDS
 answer_log=$(mktemp)
 status=0
-build/bin/sluice chat --url "$url" --prompt "$prompt" --max-tokens "$max_tokens" --stats 2> >(tee "$answer_log" >&2) ||
+# One pipe for thinking (standard error) and answer, or the two would be shown out of order.
+build/bin/sluice chat --url "$url" --prompt "$prompt" --max-tokens "$max_tokens" --stats 2>&1 | tee "$answer_log" ||
   status=$?
 echo
 first=$(sed -n 's/.*first after \([0-9.]*\) s.*/\1/p' "$answer_log")
