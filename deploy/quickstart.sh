@@ -120,14 +120,13 @@ done
 say "Ready at $url. Asking: $prompt"
 echo
 asked=$SECONDS
-answer_log=$(mktemp)
+stats=$(mktemp)
 status=0
-# One pipe for thinking (standard error) and answer, or the two would be shown out of order.
-build/bin/sluice chat --url "$url" --prompt "$prompt" --max-tokens "$max_tokens" --stats 2>&1 | tee "$answer_log" ||
+build/bin/sluice chat --url "$url" --prompt "$prompt" --max-tokens "$max_tokens" --stats --stats-file "$stats" ||
   status=$?
 echo
-first=$(sed -n 's/.*first after \([0-9.]*\) s.*/\1/p' "$answer_log")
-rm -f "$answer_log"
+first=$(sed -n 's/.*"first_token_s": \([0-9.]*\).*/\1/p' "$stats")
+rm -f "$stats"
 if [ "$status" != 0 ]; then
   cat "$server_log" >&2
   fail "the answer failed; the messages of chat and server are above"

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <fstream>
 #include <iostream>
 #include <optional>
 #include <utility>
@@ -33,6 +34,7 @@ const std::vector<OptionSpec>& Options() {
       {"max-tokens", "N", "Most tokens in one answer. Default: what the context leaves."},
       {"api-key", "KEY", "Sent as a bearer token. Default: the environment's SLUICE_API_KEY."},
       {"stats", "", "Print the time to the first token and tokens/s to standard error."},
+      {"stats-file", "FILE", "Write them there too, one JSON object for each answer."},
       {"help", "", "Show this."},
   };
   return *options;
@@ -60,6 +62,7 @@ struct ChatCommandLine {
   ChatOptions chat;
   std::optional<std::string> prompt;
   bool stats = false;
+  std::string stats_file;
 };
 
 absl::StatusOr<std::optional<double>> NumberOption(const ParsedOptions& parsed, const char* name) {
@@ -124,6 +127,7 @@ absl::StatusOr<ChatCommandLine> ReadCommandLine(const ParsedOptions& parsed,
   line.chat.max_tokens = *max_tokens;
   if (parsed.Has("prompt")) line.prompt = parsed.Get("prompt");
   line.stats = parsed.Has("stats");
+  line.stats_file = parsed.Get("stats-file");
   return line;
 }
 
@@ -131,7 +135,11 @@ absl::StatusOr<ChatCommandLine> ReadCommandLine(const ParsedOptions& parsed,
 class Conversation {
  public:
   Conversation(const ChatCommandLine& line, const Terminal& terminal, int interrupt_fd)
-      : client_(line.chat), stats_(line.stats), terminal_(terminal), interrupt_fd_(interrupt_fd) {}
+      : client_(line.chat),
+        stats_(line.stats),
+        stats_file_(line.stats_file),
+        terminal_(terminal),
+        interrupt_fd_(interrupt_fd) {}
 
   int RunOnce(const std::string& prompt) {
     if (int failed = Connect()) return failed;
@@ -241,7 +249,7 @@ class Conversation {
       return 1;
     }
     if (stats_ || terminal_.stderr_is_tty) PrintStats(*stats);
-    return 0;
+    return stats_file_.empty() || WriteStats(*stats) ? 0 : 1;
   }
 
   int OutputFor(AnswerPart part) const {
@@ -264,17 +272,31 @@ class Conversation {
     PrintTo(fd, to_tty ? WithoutControls(piece) : std::string(piece));
   }
 
-  void PrintStats(const AnswerStats& stats) {
+  // Of the tokens after the first, from its arrival to the end.
+  static double TokensPerSecond(const AnswerStats& stats) {
     const double generating = stats.total.count() - stats.to_first_token.count();
-    // An answer that was read all at once says nothing about how fast it was made.
-    const std::string rate =
-        generating >= kShortestRatedSeconds && stats.completion_tokens > 1
-            ? absl::StrFormat(", %.1f tokens/s", (stats.completion_tokens - 1) / generating)
-            : std::string();
-    PrintTo(STDERR_FILENO, absl::StrFormat("%s[%d tokens, first after %.3f s%s, finish: %s]%s\n",
-                                           std::string(terminal_.Dim()), stats.completion_tokens,
-                                           stats.to_first_token.count(), rate, stats.finish_reason,
-                                           std::string(terminal_.Reset())));
+    const bool known = generating > 0 && stats.completion_tokens > 1;
+    return known ? (stats.completion_tokens - 1) / generating : 0;
+  }
+
+  void PrintStats(const AnswerStats& stats) {
+    PrintTo(STDERR_FILENO,
+            absl::StrFormat("%s[%d tokens, first after %.3f s, %.1f tokens/s, finish: %s]%s\n",
+                            std::string(terminal_.Dim()), stats.completion_tokens,
+                            stats.to_first_token.count(), TokensPerSecond(stats),
+                            stats.finish_reason, std::string(terminal_.Reset())));
+  }
+
+  bool WriteStats(const AnswerStats& stats) {
+    std::ofstream file(stats_file_, std::ios::app);
+    file << absl::StrFormat(
+        R"({"first_token_s": %.4f, "total_s": %.4f, "completion_tokens": %d, "tokens_per_s": %.2f})",
+        stats.to_first_token.count(), stats.total.count(), stats.completion_tokens,
+        TokensPerSecond(stats));
+    file << std::endl;
+    if (file) return true;
+    PrintError(absl::UnavailableError(absl::StrCat("cannot write ", stats_file_)));
+    return false;
   }
 
   void PrintError(const absl::Status& status) {
@@ -286,6 +308,7 @@ class Conversation {
 
   ChatClient client_;
   const bool stats_;
+  const std::string stats_file_;
   const Terminal terminal_;
   const int interrupt_fd_;
 };

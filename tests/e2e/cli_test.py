@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `sluice` command as people and scripts use it: chat in a pipe and on a terminal, help, mistakes."""
 
+import json
 import os
 import pty
 import select
@@ -39,6 +40,18 @@ def test_chat_answers_a_prompt_and_a_pipe_alike(server):
     assert "first after" in asked.stderr  # tokens/s only where the answer took time
     piped = sluice("chat", *options, text="Tell me about rivers.\n")
     assert piped.stdout == asked.stdout
+
+
+def test_chat_writes_its_stats_for_scripts(server, tmp_path):
+    stats = tmp_path / "stats.jsonl"
+    for _ in range(2):
+        assert sluice("chat", "--url", server.url, "--prompt=x", "--temperature=0", "--max-tokens=8",
+                      "--stats-file", str(stats)).returncode == 0
+    lines = [json.loads(line) for line in stats.read_text().splitlines()]
+    assert len(lines) == 2
+    assert all(0 < line["first_token_s"] <= line["total_s"] and line["completion_tokens"] <= 8 for line in lines)
+    assert sluice("chat", "--url", server.url, "--prompt=x", "--max-tokens=1",
+                  "--stats-file=/nonexistent/x").returncode == 1
 
 
 def test_chat_tells_the_servers_own_words(server):
