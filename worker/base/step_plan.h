@@ -4,7 +4,7 @@
 // keeps, and never contains a value that an earlier step sampled: a decoding row names "the token sampled
 // last", which the executor already has. The wire form is sluice.worker.v1.StepPlan.
 //
-// An executor applies the parts in this order: released_rows, added, pages, rows.
+// An executor applies the parts in this order: released_rows, added, pages, page_copies, rows.
 #pragma once
 
 #include <memory>
@@ -38,6 +38,13 @@ struct PagesAppend {
   std::vector<PageId> pages;
 };
 
+// All layers' keys and values of one page, copied to another before any row of the step runs: the choices of one
+// request share the full pages of their prompt, and each has its own copy of the page in which they part.
+struct PageCopy {
+  PageId from = 0;
+  PageId to = 0;
+};
+
 // The tokens that one row computes in this step; they continue at the row's current position.
 struct RowStep {
   RowId row = 0;
@@ -54,6 +61,7 @@ struct StepPlan {
   std::vector<RowId> released_rows;
   std::vector<RowAdd> added;
   std::vector<PagesAppend> pages;
+  std::vector<PageCopy> page_copies;
   std::vector<RowStep> rows;
 };
 

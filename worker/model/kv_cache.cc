@@ -3,8 +3,9 @@
 
 #include <sys/mman.h>
 
+#include <cstring>
+
 #include "absl/strings/str_cat.h"
-#include "worker/base/ids.h"
 
 namespace sluice::worker {
 
@@ -26,7 +27,8 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Qwen3Config& conf
                                                      " bytes; lower --kv-cache-memory"));
   }
   return std::unique_ptr<KvCache>(
-      new KvCache(static_cast<float*>(memory), bytes, num_pages, config.num_kv_heads / tp_size));
+      new KvCache(static_cast<float*>(memory), bytes, config.num_layers, num_pages,
+                  config.num_kv_heads / tp_size));
 }
 
 KvCache::~KvCache() { munmap(memory_, static_cast<size_t>(bytes_)); }
@@ -39,6 +41,16 @@ kernels::cpu::KvPages KvCache::Layer(int layer) const {
   pages.keys = memory_ + 2 * layer * floats;
   pages.values = pages.keys + floats;
   return pages;
+}
+
+void KvCache::CopyPage(PageId from, PageId to) const {
+  for (int layer = 0; layer < num_layers_; ++layer) {
+    const kernels::cpu::KvPages pages = Layer(layer);
+    const int64_t floats = pages.page_floats();
+    const auto bytes = static_cast<size_t>(floats) * sizeof(float);
+    std::memcpy(pages.keys + to * floats, pages.keys + from * floats, bytes);
+    std::memcpy(pages.values + to * floats, pages.values + from * floats, bytes);
+  }
 }
 
 }  // namespace sluice::worker

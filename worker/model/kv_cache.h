@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/cpu/attention.h"
+#include "worker/base/ids.h"
 #include "worker/model/qwen3_config.h"
 
 namespace sluice::worker {
@@ -26,15 +27,23 @@ class KvCache {
   int num_pages() const { return num_pages_; }
   kernels::cpu::KvPages Layer(int layer) const;
 
+  // Copies the keys and values of all layers. REQUIRES: both below num_pages(), and different.
+  void CopyPage(PageId from, PageId to) const;
+
   // Of one page over all layers, keys and values, on one rank.
   static int64_t BytesPerPage(const Qwen3Config& config, int tp_size);
 
  private:
-  KvCache(float* memory, int64_t bytes, int num_pages, int local_kv_heads)
-      : memory_(memory), bytes_(bytes), num_pages_(num_pages), local_kv_heads_(local_kv_heads) {}
+  KvCache(float* memory, int64_t bytes, int num_layers, int num_pages, int local_kv_heads)
+      : memory_(memory),
+        bytes_(bytes),
+        num_layers_(num_layers),
+        num_pages_(num_pages),
+        local_kv_heads_(local_kv_heads) {}
 
   float* const memory_;  // [layers][keys, values][num_pages][page]
   const int64_t bytes_;
+  const int num_layers_;
   const int num_pages_;
   const int local_kv_heads_;
 };

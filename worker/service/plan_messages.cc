@@ -17,6 +17,11 @@ v1::StepPlan ToMessage(const StepPlan& plan) {
     out.set_row(append.row);
     out.mutable_pages()->Add(append.pages.begin(), append.pages.end());
   }
+  for (const PageCopy& copy : plan.page_copies) {
+    v1::PageCopy& out = *message.add_page_copies();
+    out.set_from(copy.from);
+    out.set_to(copy.to);
+  }
   for (const RowStep& row : plan.rows) {
     v1::RowStep& out = *message.add_rows();
     out.set_row(row.row);
@@ -35,6 +40,9 @@ StepPlan FromMessage(const v1::StepPlan& message) {
   }
   for (const v1::PagesAppend& append : message.pages()) {
     plan.pages.push_back({append.row(), {append.pages().begin(), append.pages().end()}});
+  }
+  for (const v1::PageCopy& copy : message.page_copies()) {
+    plan.page_copies.push_back({.from = copy.from(), .to = copy.to()});
   }
   for (const v1::RowStep& row : message.rows()) {
     plan.rows.push_back({row.row(), {row.ids().begin(), row.ids().end()}, row.sample()});

@@ -265,6 +265,47 @@ std::string WithBrokenEmbedding(TokenId id) {
   return dir.string();
 }
 
+// A second choice shares the prompt's full page and copies the one in which the two part: it reads
+// what it would have computed itself, while the first goes on writing its own page.
+TEST(CpuExecutorTest, AChoiceThatSharesItsPromptsPagesGeneratesWhatItDoesAlone) {
+  const std::vector<TokenId> prompt = RandomIds(5, 100, kVocab);
+  for (const int tp_size : {1, 2}) {
+    auto group = Group::Make(ParityDir("grouped_untied"), tp_size, SmallOptions());
+    const auto first = Random(1);
+    const auto second = Random(2);
+    const std::vector<std::vector<TokenId>> alone = {
+        GenerateTogether(group.get(), {prompt}, {first}, 9)[0],
+        GenerateTogether(group.get(), {prompt}, {second}, 8)[0]};
+    StepPlan prefill;
+    prefill.added = {{.row = 0, .position = 0, .sampling = first}};
+    prefill.pages = {{.row = 0, .pages = {20, 21}}};
+    prefill.rows = {{.row = 0, .ids = prompt, .sample = true}};
+    group->Submit(prefill);
+    StepPlan fork;
+    fork.added = {{.row = 1, .position = 99, .sampling = second}};
+    fork.pages = {{.row = 1, .pages = {20, 22}}};
+    fork.page_copies = {{.from = 21, .to = 22}};
+    fork.rows = {{.row = 0, .ids = {}, .sample = true},
+                 {.row = 1, .ids = {prompt.back()}, .sample = true}};
+    group->Submit(fork);
+    std::vector<std::vector<TokenId>> ids(2);
+    const auto collect = [&] {
+      for (const RowSample& sample : group->Collect().samples) {
+        ids[static_cast<size_t>(sample.row)].push_back(sample.id);
+      }
+    };
+    for (int i = 0; i < 7; ++i) {
+      collect();
+      StepPlan decode;
+      decode.rows = {{.row = 0, .ids = {}, .sample = true}, {.row = 1, .ids = {}, .sample = true}};
+      group->Submit(decode);
+    }
+    collect();
+    collect();
+    EXPECT_EQ(ids, alone) << "tp " << tp_size;
+  }
+}
+
 TEST(CpuExecutorTest, ANanFailsItsRowAlone) {
   constexpr TokenId kBroken = 100;
   const std::string dir = WithBrokenEmbedding(kBroken);
@@ -300,14 +341,19 @@ TEST(CpuExecutorTest, ANanFailsItsRowAlone) {
 
 TEST(CpuExecutorTest, ContradictionsFailTheRankAndAbortTheGroup) {
   const auto failure = [](std::vector<RowId> released, std::vector<RowAdd> added,
-                          std::vector<PagesAppend> pages, std::vector<RowStep> rows) {
+                          std::vector<PagesAppend> pages, std::vector<RowStep> rows,
+                          std::vector<PageCopy> copies = {}) {
     SingleRankCommunicator communicator;
     const auto folder = ModelFolder::Open({.dir = ParityDir("plain_tied")});
     auto executor = *CpuExecutor::Create(**folder, SmallOptions(), &communicator);
-    EXPECT_TRUE(
-        executor
-            ->Submit({1, std::move(released), std::move(added), std::move(pages), std::move(rows)})
-            .ok());
+    EXPECT_TRUE(executor
+                    ->Submit({.step = 1,
+                              .released_rows = std::move(released),
+                              .added = std::move(added),
+                              .pages = std::move(pages),
+                              .page_copies = std::move(copies),
+                              .rows = std::move(rows)})
+                    .ok());
     const auto result = executor->Collect(1);
     EXPECT_EQ(result.status().code(), absl::StatusCode::kInternal);
     EXPECT_EQ(executor->Submit({}), result.status());  // final
@@ -329,6 +375,12 @@ TEST(CpuExecutorTest, ContradictionsFailTheRankAndAbortTheGroup) {
               HasSubstr("row 0 has the id 2048"));
   EXPECT_THAT(failure({}, {row0}, {page1}, {{.row = 0, .ids = {}}}),
               HasSubstr("row 0 has the id -1"));  // nothing was sampled yet
+  EXPECT_THAT(failure({}, {}, {}, {}, {{.from = 1, .to = 64}}), HasSubstr("copied to page 64"));
+  EXPECT_THAT(failure({}, {}, {}, {}, {{.from = 2, .to = 2}}), HasSubstr("copied to page 2"));
+  EXPECT_THAT(failure({}, {}, {}, {}, {{.from = 1, .to = kScratchPage}}), HasSubstr("to page 0"));
+  EXPECT_THAT(failure({}, {{.row = 0, .position = 64, .sampling = nullptr}}, {page1},
+                      {{.row = 0, .ids = {1}}}),
+              HasSubstr("row 0 reaches position 65 with 1 pages"));
   EXPECT_THAT(failure({}, {{.row = 0, .position = 0, .sampling = nullptr}}, {page1},
                       {{.row = 0, .ids = {1}, .sample = true}}),
               HasSubstr("came without sampling parameters"));

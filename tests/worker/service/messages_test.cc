@@ -21,6 +21,7 @@ TEST(PlanMessagesTest, SurvivesTheWireWithoutSampling) {
   plan.added.push_back(
       {.row = 3, .position = 64, .sampling = std::make_shared<RowAdd::Sampling>()});
   plan.pages = {{3, {5, 6}}, {1, {7}}};
+  plan.page_copies = {{.from = 8, .to = 6}};
   plan.rows = {{3, {11, 12}, true}, {1, {}, true}, {2, {13}, false}};
   const v1::StepPlan message = ToMessage(plan);
   const StepPlan back = FromMessage(message);
@@ -31,6 +32,9 @@ TEST(PlanMessagesTest, SurvivesTheWireWithoutSampling) {
   EXPECT_EQ(back.added[0].sampling, nullptr) << "rank 0 alone samples";
   EXPECT_THAT(back.pages[0].pages, ElementsAre(5, 6));
   EXPECT_EQ(back.pages[1].row, 1);
+  ASSERT_EQ(back.page_copies.size(), 1u);
+  EXPECT_EQ(back.page_copies[0].from, 8);
+  EXPECT_EQ(back.page_copies[0].to, 6);
   EXPECT_THAT(back.rows[0].ids, ElementsAre(11, 12));
   EXPECT_TRUE(back.rows[0].sample);
   EXPECT_THAT(back.rows[1].ids, IsEmpty());

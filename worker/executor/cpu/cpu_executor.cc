@@ -164,6 +164,7 @@ absl::StatusOr<StepResult> CpuExecutor::Impl::Run(const StepPlan& plan) {
   const auto start = std::chrono::steady_clock::now();
   communicator_.TakeElapsed();
   SLUICE_RETURN_IF_ERROR(rows_.Apply(plan, &batch_));
+  for (const PageCopy& copy : plan.page_copies) cache_->CopyPage(copy.from, copy.to);
   const size_t num_samples = batch_.sampled_rows.size();
   const size_t num_logits =
       communicator_.rank() == 0 ? num_samples * static_cast<size_t>(vocab_size_) : 0;

@@ -32,6 +32,7 @@ absl::Status RowTable::Apply(const StepPlan& plan, StepBatch* batch) {
   for (const RowId row : plan.released_rows) SLUICE_RETURN_IF_ERROR(Release(row));
   for (const RowAdd& add : plan.added) SLUICE_RETURN_IF_ERROR(Add(add));
   for (const PagesAppend& append : plan.pages) SLUICE_RETURN_IF_ERROR(AppendPages(append));
+  for (const PageCopy& copy : plan.page_copies) SLUICE_RETURN_IF_ERROR(Check(copy));
   for (const RowStep& step : plan.rows) SLUICE_RETURN_IF_ERROR(Advance(step, batch));
   return absl::OkStatus();
 }
@@ -73,6 +74,12 @@ absl::Status RowTable::AppendPages(const PagesAppend& append) {
     row->pages.push_back(page);
   }
   return absl::OkStatus();
+}
+
+absl::Status RowTable::Check(const PageCopy& copy) const {
+  const auto valid = [&](PageId page) { return page > kScratchPage && page < limits_.num_pages; };
+  if (valid(copy.from) && valid(copy.to) && copy.from != copy.to) return absl::OkStatus();
+  return Contradiction("page ", copy.from, " is copied to page ", copy.to);
 }
 
 absl::Status RowTable::Advance(const RowStep& step, StepBatch* batch) {

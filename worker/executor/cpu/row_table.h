@@ -50,7 +50,8 @@ class RowTable {
 
   explicit RowTable(const RowTableLimits& limits);
 
-  // Applies released_rows, added, pages and rows, and fills batch. It is valid until the next call.
+  // Applies released_rows, added, pages and rows, and fills batch, which is valid until the next
+  // call. Page copies are checked here; the caller, who has the memory, makes them before the batch.
   absl::Status Apply(const StepPlan& plan, StepBatch* batch);
 
   // The row's token of this step was sampled. REQUIRES: the row was in the last batch's
@@ -63,6 +64,7 @@ class RowTable {
   absl::Status Release(RowId row);
   absl::Status Add(const RowAdd& add);
   absl::Status AppendPages(const PagesAppend& append);
+  absl::Status Check(const PageCopy& copy) const;
   absl::Status Advance(const RowStep& step, StepBatch* batch);
   // nullptr when there is no such row in use.
   Row* Find(RowId row);
