@@ -52,8 +52,14 @@ struct RowStep {
   std::vector<TokenId> ids;
   // The logits of the last token are wanted and a token is sampled from them.
   bool sample = false;
+  // Guesses at what follows the id sampled last; only with empty ids, and sample set. The row computes that id
+  // and the drafts, and samples after each as it would without them: the first sample always counts, the next
+  // one only if the first equals the first draft, and so on. The row advances by as many positions as samples
+  // count; keys and values of the drafts beyond are overwritten by the row's next step. What a plan names for
+  // this row after such a step depends on the result, so it is written only once the result is known.
+  std::vector<TokenId> drafts = {};
 
-  int num_tokens() const { return ids.empty() ? 1 : static_cast<int>(ids.size()); }
+  int num_tokens() const { return static_cast<int>(ids.empty() ? 1 + drafts.size() : ids.size()); }
 };
 
 struct StepPlan {

@@ -253,7 +253,9 @@ absl::Status Engine::CollectStep() {
 void Engine::Deliver(const StepResult& result) {
   std::vector<TokenId> ids;
   ids.reserve(result.samples.size());
-  for (const RowSample& sample : result.samples) ids.push_back(sample.id);
+  for (const RowSample& sample : result.samples) {
+    ids.push_back(sample.tokens.empty() ? 0 : sample.tokens[0].id);
+  }
   const std::vector<SequenceId> sequences = scheduler_.CompleteStep(ids);
   const Clock::TimePoint now = clock_.Now();
   for (size_t i = 0; i < sequences.size(); ++i) {
@@ -269,7 +271,7 @@ void Engine::Deliver(const StepResult& result) {
     }
     RunningRequest& request = *requests_[handle];
     request.OnFirstToken(now);
-    request.Append(choice, ids[i], result.samples[i].logprobs);
+    request.Append(choice, ids[i], result.samples[i].tokens[0].logprobs);
     if (request.choice_done(choice)) RemoveEndedChoices(handle);
   }
 }

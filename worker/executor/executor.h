@@ -23,13 +23,19 @@ struct TokenLogprobs {
   std::vector<float> top_logprobs;
 };
 
+struct SampledToken {
+  TokenId id = 0;
+  TokenLogprobs logprobs;  // filled when the row asked for log probabilities
+};
+
 // One row that sampled.
 struct RowSample {
   RowId row = 0;
-  TokenId id = 0;
-  // The row's logits held a NaN or an infinity: id is meaningless and the request must fail.
+  // In order of position: one, and another for each draft that the sample before it equals.
+  std::vector<SampledToken> tokens;
+  // The logits behind these tokens held a NaN or an infinity: no further token is known, and the request must
+  // fail.
   bool bad_logits = false;
-  TokenLogprobs logprobs;  // filled when the row asked for log probabilities
 };
 
 struct StepResult {

@@ -27,6 +27,7 @@ v1::StepPlan ToMessage(const StepPlan& plan) {
     out.set_row(row.row);
     out.mutable_ids()->Add(row.ids.begin(), row.ids.end());
     out.set_sample(row.sample);
+    out.mutable_drafts()->Add(row.drafts.begin(), row.drafts.end());
   }
   return message;
 }
@@ -45,7 +46,10 @@ StepPlan FromMessage(const v1::StepPlan& message) {
     plan.page_copies.push_back({.from = copy.from(), .to = copy.to()});
   }
   for (const v1::RowStep& row : message.rows()) {
-    plan.rows.push_back({row.row(), {row.ids().begin(), row.ids().end()}, row.sample()});
+    plan.rows.push_back({.row = row.row(),
+                         .ids = {row.ids().begin(), row.ids().end()},
+                         .sample = row.sample(),
+                         .drafts = {row.drafts().begin(), row.drafts().end()}});
   }
   return plan;
 }

@@ -93,10 +93,19 @@ class FakeExecutor final : public Executor {
     if (!row.sample) return;
     RowSample sample;
     sample.row = row.row;
-    sample.id = state.Next();
-    sample.bad_logits = spoil_after_ && state.last == *spoil_after_;
-    sample.logprobs.logprob = -1.0f;
-    state.Append(sample.id);
+    for (size_t i = 0; i <= row.drafts.size(); ++i) {
+      sample.bad_logits = spoil_after_ && state.last == *spoil_after_;
+      if (sample.bad_logits) {
+        state.Append(0);
+        break;
+      }
+      SampledToken token;
+      token.id = state.Next();
+      token.logprobs.logprob = -1.0f;
+      state.Append(token.id);
+      sample.tokens.push_back(token);
+      if (i < row.drafts.size() && token.id != row.drafts[i]) break;
+    }
     result.samples.push_back(std::move(sample));
   }
 

@@ -5,81 +5,19 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "tests/worker/executor/broken_checkpoint.h"
+#include "tests/worker/executor/executor_group.h"
 #include "tests/worker/model/model_runner.h"
-#include "worker/parallel/shared_memory_communicator.h"
-#include "worker/weights/safetensors.h"
 
 namespace sluice::worker {
 namespace {
 
 constexpr int kVocab = 2048;
 constexpr int kPromptTokens = 64;
-
-// A group of executors, one a rank, on threads' worth of communicators; every plan goes to all
-// ranks.
-class Group {
- public:
-  static std::unique_ptr<Group> Make(const std::string& dir, int tp_size,
-                                     CpuExecutorOptions options) {
-    auto group = std::make_unique<Group>();
-    const auto folder = ModelFolder::Open({.dir = dir, .tp_size = tp_size});
-    EXPECT_TRUE(folder.ok()) << folder.status();
-    if (tp_size == 1) {
-      group->communicators_.push_back(std::make_unique<SingleRankCommunicator>());
-    } else {
-      auto leader = SharedMemoryCommunicator::Create(tp_size, {});
-      const std::string name = (*leader)->segment_name();
-      group->communicators_.push_back(*std::move(leader));
-      for (int rank = 1; rank < tp_size; ++rank) {
-        group->communicators_.push_back(*SharedMemoryCommunicator::Open(name, rank, tp_size, {}));
-      }
-    }
-    for (const auto& communicator : group->communicators_) {
-      auto executor = CpuExecutor::Create(**folder, options, communicator.get());
-      EXPECT_TRUE(executor.ok()) << executor.status();
-      group->executors_.push_back(*std::move(executor));
-    }
-    return group;
-  }
-
-  void Submit(StepPlan plan) {
-    plan.step = ++step_;
-    for (size_t rank = 0; rank < executors_.size(); ++rank) {
-      StepPlan copy = plan;
-      if (rank > 0) {
-        for (RowAdd& add : copy.added) add.sampling = nullptr;
-      }
-      ASSERT_TRUE(executors_[rank]->Submit(std::move(copy)).ok());
-    }
-  }
-
-  // Rank 0's result.
-  StepResult Collect() {
-    ++collected_;
-    StepResult result;
-    for (size_t rank = 0; rank < executors_.size(); ++rank) {
-      auto collected = executors_[rank]->Collect(collected_);
-      EXPECT_TRUE(collected.ok()) << collected.status();
-      if (rank == 0 && collected.ok()) result = *std::move(collected);
-    }
-    return result;
-  }
-
-  CpuExecutor& executor(size_t rank) { return *executors_[rank]; }
-  Communicator& communicator(size_t rank) { return *communicators_[rank]; }
-
- private:
-  std::vector<std::unique_ptr<Communicator>> communicators_;
-  std::vector<std::unique_ptr<CpuExecutor>> executors_;
-  StepId step_ = 0;
-  StepId collected_ = 0;
-};
 
 CpuExecutorOptions SmallOptions() {
   return {.num_pages = 64, .max_rows = 8, .max_batched_tokens = 512, .threads = 1};
@@ -93,7 +31,7 @@ RowAdd Greedy(RowId row) {
 
 // Prefills the prompt into row 0 and decodes greedily, the next step always submitted before the
 // last is collected.
-std::vector<TokenId> Generate(Group* group, const std::vector<TokenId>& prompt, int count) {
+std::vector<TokenId> Generate(ExecutorGroup* group, const std::vector<TokenId>& prompt, int count) {
   StepPlan prefill;
   prefill.added = {Greedy(0)};
   prefill.pages = {{.row = 0, .pages = {3, 1}}};
@@ -104,9 +42,9 @@ std::vector<TokenId> Generate(Group* group, const std::vector<TokenId>& prompt, 
     StepPlan decode;
     decode.rows = {{.row = 0, .ids = {}, .sample = true}};
     group->Submit(decode);
-    ids.push_back(group->Collect().samples.at(0).id);
+    ids.push_back(group->Collect().samples.at(0).tokens.at(0).id);
   }
-  ids.push_back(group->Collect().samples.at(0).id);
+  ids.push_back(group->Collect().samples.at(0).tokens.at(0).id);
   StepPlan release;
   release.released_rows = {0};
   group->Submit(release);
@@ -115,7 +53,7 @@ std::vector<TokenId> Generate(Group* group, const std::vector<TokenId>& prompt, 
 }
 
 TEST(CpuExecutorTest, GreedyIdsEqualTheModelsOwn) {
-  auto group = Group::Make(ParityDir("plain_tied"), 1, SmallOptions());
+  auto group = ExecutorGroup::Make(ParityDir("plain_tied"), 1, SmallOptions());
   const std::vector<TokenId> prompt = RandomIds(1, kPromptTokens, kVocab);
   const std::vector<TokenId> ids = Generate(group.get(), prompt, 8);
   // The same ids, forced through the model in one go.
@@ -131,7 +69,7 @@ TEST(CpuExecutorTest, TensorParallelSizesGiveTheSameGreedyIds) {
   constexpr int kPrompts = 20;
   std::vector<std::vector<TokenId>> expected;
   for (const int tp_size : {1, 2, 4}) {
-    auto group = Group::Make(ParityDir("grouped_untied"), tp_size, SmallOptions());
+    auto group = ExecutorGroup::Make(ParityDir("grouped_untied"), tp_size, SmallOptions());
     for (int i = 0; i < kPrompts; ++i) {
       const std::vector<TokenId> ids = Generate(
           group.get(), RandomIds(100 + static_cast<uint64_t>(i), kPromptTokens, kVocab), 6);
@@ -146,7 +84,7 @@ TEST(CpuExecutorTest, TensorParallelSizesGiveTheSameGreedyIds) {
 
 // Decodes several prompts together for some steps; ids by row.
 std::vector<std::vector<TokenId>> GenerateTogether(
-    Group* group, const std::vector<std::vector<TokenId>>& prompts,
+    ExecutorGroup* group, const std::vector<std::vector<TokenId>>& prompts,
     const std::vector<std::shared_ptr<const RowAdd::Sampling>>& sampling, int steps) {
   StepPlan plan;
   StepPlan decode;
@@ -162,7 +100,7 @@ std::vector<std::vector<TokenId>> GenerateTogether(
   for (int step = 0; step < steps; ++step) {
     if (step + 1 < steps) group->Submit(decode);
     for (const RowSample& sample : group->Collect().samples) {
-      ids[static_cast<size_t>(sample.row)].push_back(sample.id);
+      ids[static_cast<size_t>(sample.row)].push_back(sample.tokens.at(0).id);
     }
   }
   StepPlan release;
@@ -182,7 +120,7 @@ std::shared_ptr<RowAdd::Sampling> Random(uint64_t seed) {
 
 TEST(CpuExecutorTest, SampledRowsDoNotNoticeTheirBatch) {
   for (const int tp_size : {1, 2}) {
-    auto group = Group::Make(ParityDir("plain_tied"), tp_size, SmallOptions());
+    auto group = ExecutorGroup::Make(ParityDir("plain_tied"), tp_size, SmallOptions());
     std::vector<std::vector<TokenId>> prompts;
     std::vector<std::shared_ptr<const RowAdd::Sampling>> sampling;
     for (uint64_t i = 0; i < 6; ++i) {
@@ -205,7 +143,7 @@ TEST(CpuExecutorTest, SampledRowsDoNotNoticeTheirBatch) {
 }
 
 TEST(CpuExecutorTest, ARowThatResumesDrawsWhatItWouldHaveDrawn) {
-  auto group = Group::Make(ParityDir("plain_tied"), 1, SmallOptions());
+  auto group = ExecutorGroup::Make(ParityDir("plain_tied"), 1, SmallOptions());
   const std::vector<TokenId> prompt = RandomIds(9, 30, kVocab);
   auto sampling = Random(77);
   sampling->params.presence_penalty = 1.5f;
@@ -223,7 +161,7 @@ TEST(CpuExecutorTest, ARowThatResumesDrawsWhatItWouldHaveDrawn) {
 TEST(CpuExecutorTest, PaddingIdsAreNeverSampledAndLogprobsAreTheModels) {
   CpuExecutorOptions options = SmallOptions();
   options.num_token_ids = 5;
-  auto group = Group::Make(ParityDir("plain_tied"), 1, options);
+  auto group = ExecutorGroup::Make(ParityDir("plain_tied"), 1, options);
   const std::vector<TokenId> prompt = RandomIds(3, 10, kVocab);
   auto sampling = Random(1);
   sampling->params.logprobs = 2;
@@ -236,33 +174,18 @@ TEST(CpuExecutorTest, PaddingIdsAreNeverSampledAndLogprobsAreTheModels) {
   ASSERT_EQ(result.samples.size(), 1U);
   const RowSample& sample = result.samples[0];
   EXPECT_EQ(sample.row, 2);
-  EXPECT_LT(sample.id, 5);
-  ASSERT_EQ(sample.logprobs.top_ids.size(), 2U);
-  EXPECT_GE(sample.logprobs.top_logprobs[0], sample.logprobs.top_logprobs[1]);
+  ASSERT_EQ(sample.tokens.size(), 1U);
+  const TokenId id = sample.tokens[0].id;
+  const TokenLogprobs& logprobs = sample.tokens[0].logprobs;
+  EXPECT_LT(id, 5);
+  ASSERT_EQ(logprobs.top_ids.size(), 2U);
+  EXPECT_GE(logprobs.top_logprobs[0], logprobs.top_logprobs[1]);
   const auto logits = RunModel({.dir = ParityDir("plain_tied"), .prompts = {prompt}});
   const float* last = &logits[0][9 * kVocab];
   double sum = 0;
   for (int i = 0; i < kVocab; ++i) sum += std::exp(double{last[i]});
-  EXPECT_NEAR(sample.logprobs.logprob, last[sample.id] - std::log(sum), 1e-4);
+  EXPECT_NEAR(logprobs.logprob, last[id] - std::log(sum), 1e-4);
   EXPECT_GT(result.duration.count(), 0);
-}
-
-// A copy of the untied checkpoint whose embedding of one id is NaN.
-std::string WithBrokenEmbedding(TokenId id) {
-  namespace fs = std::filesystem;
-  const fs::path dir = fs::path(testing::TempDir()) / "broken_embedding";
-  fs::remove_all(dir);
-  fs::copy(ParityDir("grouped_untied"), dir);
-  const fs::path file = dir / "model-00001-of-00002.safetensors";
-  const auto opened = SafetensorsFile::Open(file.string(), "shard");
-  uint64_t begin = 0;
-  for (const TensorInfo& tensor : (*opened)->tensors()) {
-    if (tensor.name == "model.embed_tokens.weight") begin = tensor.begin;
-  }
-  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-  stream.seekp(static_cast<std::streamoff>(begin + static_cast<uint64_t>(id) * 256 * 2));
-  stream.write("\xc0\x7f", 2);  // a BF16 NaN
-  return dir.string();
 }
 
 // A second choice shares the prompt's full page and copies the one in which the two part: it reads
@@ -270,7 +193,7 @@ std::string WithBrokenEmbedding(TokenId id) {
 TEST(CpuExecutorTest, AChoiceThatSharesItsPromptsPagesGeneratesWhatItDoesAlone) {
   const std::vector<TokenId> prompt = RandomIds(5, 100, kVocab);
   for (const int tp_size : {1, 2}) {
-    auto group = Group::Make(ParityDir("grouped_untied"), tp_size, SmallOptions());
+    auto group = ExecutorGroup::Make(ParityDir("grouped_untied"), tp_size, SmallOptions());
     const auto first = Random(1);
     const auto second = Random(2);
     const std::vector<std::vector<TokenId>> alone = {
@@ -291,7 +214,7 @@ TEST(CpuExecutorTest, AChoiceThatSharesItsPromptsPagesGeneratesWhatItDoesAlone) 
     std::vector<std::vector<TokenId>> ids(2);
     const auto collect = [&] {
       for (const RowSample& sample : group->Collect().samples) {
-        ids[static_cast<size_t>(sample.row)].push_back(sample.id);
+        ids[static_cast<size_t>(sample.row)].push_back(sample.tokens.at(0).id);
       }
     };
     for (int i = 0; i < 7; ++i) {
@@ -308,12 +231,12 @@ TEST(CpuExecutorTest, AChoiceThatSharesItsPromptsPagesGeneratesWhatItDoesAlone) 
 
 TEST(CpuExecutorTest, ANanFailsItsRowAlone) {
   constexpr TokenId kBroken = 100;
-  const std::string dir = WithBrokenEmbedding(kBroken);
+  const std::string dir = WithBrokenEmbedding(kBroken, "broken_embedding");
   std::vector<std::vector<TokenId>> prompts = {RandomIds(1, 20, 90), RandomIds(2, 20, 90)};
-  const auto healthy = [&](Group* group) {
+  const auto healthy = [&](ExecutorGroup* group) {
     return GenerateTogether(group, {prompts[0]}, {Greedy(0).sampling}, 3)[0];
   };
-  auto group = Group::Make(dir, 2, SmallOptions());
+  auto group = ExecutorGroup::Make(dir, 2, SmallOptions());
   const std::vector<TokenId> expected = healthy(group.get());
   prompts[1][5] = kBroken;
   StepPlan plan;
@@ -325,13 +248,13 @@ TEST(CpuExecutorTest, ANanFailsItsRowAlone) {
   group->Submit(plan);
   const StepResult result = group->Collect();
   EXPECT_FALSE(result.samples[0].bad_logits);
-  EXPECT_EQ(result.samples[0].id, expected[0]);
+  EXPECT_EQ(result.samples[0].tokens.at(0).id, expected[0]);
   EXPECT_TRUE(result.samples[1].bad_logits);
   // The engine learns of it one step late; that step runs, and a page that held NaN is reused.
   StepPlan decode;
   decode.rows = {{.row = 0, .ids = {}, .sample = true}, {.row = 1, .ids = {}, .sample = true}};
   group->Submit(decode);
-  EXPECT_EQ(group->Collect().samples[0].id, expected[1]);
+  EXPECT_EQ(group->Collect().samples[0].tokens.at(0).id, expected[1]);
   StepPlan release;
   release.released_rows = {0, 1};
   group->Submit(release);
@@ -384,10 +307,12 @@ TEST(CpuExecutorTest, ContradictionsFailTheRankAndAbortTheGroup) {
   EXPECT_THAT(failure({}, {{.row = 0, .position = 0, .sampling = nullptr}}, {page1},
                       {{.row = 0, .ids = {1}, .sample = true}}),
               HasSubstr("came without sampling parameters"));
+  EXPECT_THAT(failure({}, {row0}, {page1}, {{.row = 0, .ids = {1}, .sample = true, .drafts = {1}}}),
+              HasSubstr("row 0 has drafts, but known ids or no sample"));
 }
 
 TEST(CpuExecutorTest, APeersAbortEndsTheStep) {
-  auto group = Group::Make(ParityDir("plain_tied"), 2, SmallOptions());
+  auto group = ExecutorGroup::Make(ParityDir("plain_tied"), 2, SmallOptions());
   StepPlan plan;
   plan.step = 1;
   plan.added = {Greedy(0)};

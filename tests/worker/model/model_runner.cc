@@ -123,4 +123,8 @@ std::string ParityDir(const std::string& name) {
   return std::string(SLUICE_BINARY_DIR) + "/parity/" + name;
 }
 
+std::string DemoModelDir() {
+  return std::string(SLUICE_SOURCE_DIR) + "/deploy/demo_model/sluice-demo";
+}
+
 }  // namespace sluice::worker

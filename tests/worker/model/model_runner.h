@@ -35,4 +35,7 @@ int ArgMax(const float* logits, int vocab_size);
 // Of a checkpoint of tests/reference/parity_checkpoint.py, made by the build.
 std::string ParityDir(const std::string& name);
 
+// Of the bundled model.
+std::string DemoModelDir();
+
 }  // namespace sluice::worker

@@ -22,7 +22,7 @@ TEST(PlanMessagesTest, SurvivesTheWireWithoutSampling) {
       {.row = 3, .position = 64, .sampling = std::make_shared<RowAdd::Sampling>()});
   plan.pages = {{3, {5, 6}}, {1, {7}}};
   plan.page_copies = {{.from = 8, .to = 6}};
-  plan.rows = {{3, {11, 12}, true}, {1, {}, true}, {2, {13}, false}};
+  plan.rows = {{3, {11, 12}, true}, {1, {}, true, {21, 22}}, {2, {13}, false}};
   const v1::StepPlan message = ToMessage(plan);
   const StepPlan back = FromMessage(message);
   EXPECT_EQ(back.step, 7);
@@ -37,7 +37,9 @@ TEST(PlanMessagesTest, SurvivesTheWireWithoutSampling) {
   EXPECT_EQ(back.page_copies[0].to, 6);
   EXPECT_THAT(back.rows[0].ids, ElementsAre(11, 12));
   EXPECT_TRUE(back.rows[0].sample);
+  EXPECT_THAT(back.rows[0].drafts, IsEmpty());
   EXPECT_THAT(back.rows[1].ids, IsEmpty());
+  EXPECT_THAT(back.rows[1].drafts, ElementsAre(21, 22));
   EXPECT_FALSE(back.rows[2].sample);
   EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(ToMessage(back), message));
 }

@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -22,6 +23,8 @@
 
 namespace sluice::worker {
 namespace {
+
+constexpr TokenId kNoToken = -1;
 
 int NumThreads(int requested, int world_size) {
   if (requested > 0) return requested;
@@ -108,8 +111,14 @@ class CpuExecutor::Impl {
  private:
   void Loop();
   absl::StatusOr<StepResult> Run(const StepPlan& plan);
-  // Fills result->samples on rank 0 and tells every rank the ids.
+  // Fills result->samples on rank 0 and tells every rank the ids, and with them how many drafts of
+  // each row were accepted.
   absl::Status SampleAndShare(StepResult* result);
+  // The row's part of sampled_ids_.
+  std::span<TokenId> SampledIdsOf(const StepBatch::SampledRow& row) {
+    return std::span(sampled_ids_)
+        .subspan(static_cast<size_t>(row.first_logits), static_cast<size_t>(row.num_logits()));
+  }
 
   const int vocab_size_;
   kernels::cpu::ThreadPool pool_;
@@ -121,8 +130,8 @@ class CpuExecutor::Impl {
   RowTable rows_;
   RowSampler sampler_;
   StepBatch batch_;
-  std::vector<float> logits_;         // rank 0: [sampled rows][vocab]
-  std::vector<TokenId> sampled_ids_;  // [sampled rows]
+  std::vector<float> logits_;         // rank 0: [logits_of][vocab]
+  std::vector<TokenId> sampled_ids_;  // [logits_of]; kNoToken where a draft was rejected
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -165,9 +174,8 @@ absl::StatusOr<StepResult> CpuExecutor::Impl::Run(const StepPlan& plan) {
   communicator_.TakeElapsed();
   SLUICE_RETURN_IF_ERROR(rows_.Apply(plan, &batch_));
   for (const PageCopy& copy : plan.page_copies) cache_->CopyPage(copy.from, copy.to);
-  const size_t num_samples = batch_.sampled_rows.size();
   const size_t num_logits =
-      communicator_.rank() == 0 ? num_samples * static_cast<size_t>(vocab_size_) : 0;
+      communicator_.rank() == 0 ? batch_.logits_of.size() * static_cast<size_t>(vocab_size_) : 0;
   if (logits_.size() < num_logits) logits_.resize(num_logits);
   SLUICE_RETURN_IF_ERROR(model_->Forward({.ids = batch_.ids,
                                           .positions = batch_.positions,
@@ -183,15 +191,31 @@ absl::StatusOr<StepResult> CpuExecutor::Impl::Run(const StepPlan& plan) {
 }
 
 absl::Status CpuExecutor::Impl::SampleAndShare(StepResult* result) {
-  const std::vector<RowId>& rows = batch_.sampled_rows;
-  sampled_ids_.assign(rows.size(), 0);
-  if (communicator_.rank() == 0) {
-    SLUICE_RETURN_IF_ERROR(sampler_.Sample(logits_, rows, rows_, &result->samples));
-    // A failed row carries the id 0 until the engine releases it: any valid id will do.
-    for (size_t i = 0; i < rows.size(); ++i) sampled_ids_[i] = result->samples[i].id;
+  const std::vector<StepBatch::SampledRow>& rows = batch_.sampled_rows;
+  const bool samples_here = communicator_.rank() == 0;
+  sampled_ids_.assign(batch_.logits_of.size(), kNoToken);
+  if (samples_here) {
+    SLUICE_RETURN_IF_ERROR(sampler_.Sample(logits_, batch_, &rows_, &result->samples));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const std::span<TokenId> ids = SampledIdsOf(rows[i]);
+      const std::vector<SampledToken>& tokens = result->samples[i].tokens;
+      for (size_t k = 0; k < tokens.size(); ++k) ids[k] = tokens[k].id;
+      // A failed row goes on with the id 0 until the engine releases it: any valid id will do.
+      if (!result->samples[i].bad_logits) continue;
+      ids[tokens.size()] = 0;
+      rows_.AppendSample(rows[i].row, 0);
+    }
   }
   SLUICE_RETURN_IF_ERROR(communicator_.Broadcast(std::as_writable_bytes(std::span(sampled_ids_))));
-  for (size_t i = 0; i < rows.size(); ++i) rows_.SetSampled(rows[i], sampled_ids_[i]);
+  for (const StepBatch::SampledRow& row : rows) {
+    int num_kept = 0;
+    for (const TokenId id : SampledIdsOf(row)) {
+      if (id == kNoToken) break;
+      if (!samples_here) rows_.AppendSample(row.row, id);
+      ++num_kept;
+    }
+    rows_.AcceptDrafts(row.row, num_kept - 1);
+  }
   return absl::OkStatus();
 }
 

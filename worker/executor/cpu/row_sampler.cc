@@ -2,6 +2,7 @@
 #include "worker/executor/cpu/row_sampler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/sampling/logprobs.h"
@@ -43,11 +44,13 @@ RowSampler::RowSampler(int vocab_size, int num_token_ids, kernels::cpu::ThreadPo
       pool_(*pool),
       samplers_(static_cast<size_t>(pool->num_threads())) {}
 
-absl::Status RowSampler::Sample(std::span<const float> logits, std::span<const RowId> rows,
-                                const RowTable& table, std::vector<RowSample>* samples) {
-  for (const RowId row : rows) {
-    if (table.row(row).sampling == nullptr) {
-      return absl::InternalError(absl::StrCat("row ", row, " came without sampling parameters"));
+absl::Status RowSampler::Sample(std::span<const float> logits, const StepBatch& batch,
+                                RowTable* table, std::vector<RowSample>* samples) {
+  const auto& rows = batch.sampled_rows;
+  for (const StepBatch::SampledRow& row : rows) {
+    if (table->row(row.row).sampling == nullptr) {
+      return absl::InternalError(
+          absl::StrCat("row ", row.row, " came without sampling parameters"));
     }
   }
   samples->assign(rows.size(), RowSample());
@@ -56,33 +59,52 @@ absl::Status RowSampler::Sample(std::span<const float> logits, std::span<const R
   pool_.ParallelFor(static_cast<int>(threads), [&](int task) {
     const auto first = static_cast<size_t>(task);
     for (size_t i = first; i < rows.size(); i += threads) {
-      (*samples)[i] = SampleRow(logits.subspan(i * width, width), rows[i], table.row(rows[i]),
-                                &samplers_[first]);
+      const auto begin = static_cast<size_t>(rows[i].first_logits) * width;
+      const auto size = static_cast<size_t>(rows[i].num_logits()) * width;
+      (*samples)[i] = SampleRow(logits.subspan(begin, size), rows[i], table, &samplers_[first]);
     }
   });
   return absl::OkStatus();
 }
 
-RowSample RowSampler::SampleRow(std::span<const float> logits, RowId row,
-                                const RowTable::Row& state, kernels::cpu::Sampler* sampler) const {
+RowSample RowSampler::SampleRow(std::span<const float> logits, const StepBatch::SampledRow& row,
+                                RowTable* table, kernels::cpu::Sampler* sampler) const {
+  const auto width = static_cast<size_t>(vocab_size_);
+  RowSample sample;
+  sample.row = row.row;
+  for (size_t i = 0; i <= row.drafts.size(); ++i) {
+    std::optional<SampledToken> token =
+        SampleToken(logits.subspan(i * width, width), table->row(row.row), sampler);
+    if (!token) {
+      sample.bad_logits = true;
+      return sample;
+    }
+    table->AppendSample(row.row, token->id);
+    sample.tokens.push_back(*std::move(token));
+    if (i < row.drafts.size() && sample.tokens.back().id != row.drafts[i]) break;
+  }
+  return sample;
+}
+
+std::optional<SampledToken> RowSampler::SampleToken(std::span<const float> logits,
+                                                    const RowTable::Row& state,
+                                                    kernels::cpu::Sampler* sampler) const {
   const std::vector<kernels::cpu::LogitBias> bias = BiasOf(state.sampling->params);
   const kernels::cpu::SampleResult result = sampler->Sample(
       logits, num_token_ids_, ParamsOf(*state.sampling, bias), &state.history, state.num_outputs);
-  RowSample sample;
-  sample.row = row;
   // A row whose masks leave nothing has no token either; the request fails the same way.
-  sample.bad_logits = result.outcome != kernels::cpu::SampleOutcome::kSampled;
-  if (sample.bad_logits) return sample;
-  sample.id = result.id;
-  if (!state.sampling->params.logprobs.has_value()) return sample;
+  if (result.outcome != kernels::cpu::SampleOutcome::kSampled) return std::nullopt;
+  SampledToken token;
+  token.id = result.id;
+  if (!state.sampling->params.logprobs.has_value()) return token;
   const int top_k = std::clamp(*state.sampling->params.logprobs, 0, kernels::cpu::kMaxLogprobs);
   const kernels::cpu::Logprobs logprobs =
       kernels::cpu::RawLogprobs(logits.data(), vocab_size_, num_token_ids_, result.id, top_k);
-  sample.logprobs.logprob = logprobs.chosen;
-  sample.logprobs.top_ids.assign(logprobs.top_ids, logprobs.top_ids + logprobs.num_top);
-  sample.logprobs.top_logprobs.assign(logprobs.top_logprobs,
-                                      logprobs.top_logprobs + logprobs.num_top);
-  return sample;
+  token.logprobs.logprob = logprobs.chosen;
+  token.logprobs.top_ids.assign(logprobs.top_ids, logprobs.top_ids + logprobs.num_top);
+  token.logprobs.top_logprobs.assign(logprobs.top_logprobs,
+                                     logprobs.top_logprobs + logprobs.num_top);
+  return token;
 }
 
 }  // namespace sluice::worker

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // RowSampler: turns rows of logits into samples on rank 0, each row by its own parameters and
-// state, in parallel over rows. Used by the step thread.
+// state, in parallel over rows. A row with drafts samples one position after the other, each with
+// the state that the samples before it leave, and stops at the first that differs from its draft:
+// so it draws what it would have drawn one step at a time. Used by the step thread.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,14 +23,19 @@ class RowSampler {
   // num_token_ids: ids from here on are padding and masked. pool must outlive the sampler.
   RowSampler(int vocab_size, int num_token_ids, kernels::cpu::ThreadPool* pool);
 
-  // logits [rows.size()][vocab_size]. samples gets one entry per row, in order. INTERNAL when a row
-  // came without sampling parameters.
-  absl::Status Sample(std::span<const float> logits, std::span<const RowId> rows,
-                      const RowTable& table, std::vector<RowSample>* samples);
+  // logits [batch.logits_of.size()][vocab_size]. samples gets one entry per sampled row, in order;
+  // the tokens are appended to the rows of table. INTERNAL when a row came without sampling
+  // parameters.
+  absl::Status Sample(std::span<const float> logits, const StepBatch& batch, RowTable* table,
+                      std::vector<RowSample>* samples);
 
  private:
-  RowSample SampleRow(std::span<const float> logits, RowId row, const RowTable::Row& state,
-                      kernels::cpu::Sampler* sampler) const;
+  RowSample SampleRow(std::span<const float> logits, const StepBatch::SampledRow& row,
+                      RowTable* table, kernels::cpu::Sampler* sampler) const;
+  // Nothing: the logits are bad.
+  std::optional<SampledToken> SampleToken(std::span<const float> logits,
+                                          const RowTable::Row& state,
+                                          kernels::cpu::Sampler* sampler) const;
 
   const int vocab_size_;
   const int num_token_ids_;

@@ -90,13 +90,20 @@ absl::Status RowTable::Advance(const RowStep& step, StepBatch* batch) {
       static_cast<size_t>(limits_.max_batched_tokens)) {
     return Contradiction("it has more than ", limits_.max_batched_tokens, " tokens");
   }
+  if (!step.drafts.empty() && (!step.ids.empty() || !step.sample)) {
+    return Contradiction("row ", step.row, " has drafts, but known ids or no sample");
+  }
   const int64_t end = int64_t{row->position} + tokens;
   if (end > static_cast<int64_t>(row->pages.size()) * kPageTokens) {
     return Contradiction("row ", step.row, " reaches position ", end, " with ", row->pages.size(),
                          " pages");
   }
+  const int num_drafts = static_cast<int>(step.drafts.size());
   for (int i = 0; i < tokens; ++i) {
-    const TokenId id = step.ids.empty() ? row->last_sampled : step.ids[static_cast<size_t>(i)];
+    const TokenId id = i >= tokens - num_drafts
+                           ? step.drafts[static_cast<size_t>(i - (tokens - num_drafts))]
+                       : step.ids.empty() ? row->last_sampled
+                                          : step.ids[static_cast<size_t>(i)];
     if (id < 0 || id >= limits_.vocab_size) {
       return Contradiction("row ", step.row, " has the id ", id, " at position ", row->position);
     }
@@ -106,19 +113,28 @@ absl::Status RowTable::Advance(const RowStep& step, StepBatch* batch) {
     ++row->position;
   }
   if (step.sample) {
-    batch->logits_of.push_back(static_cast<int32_t>(batch->ids.size()) - 1);
-    batch->sampled_rows.push_back(step.row);
+    batch->sampled_rows.push_back({.row = step.row,
+                                   .first_logits = static_cast<int>(batch->logits_of.size()),
+                                   .drafts = step.drafts});
+    const auto first = static_cast<int32_t>(batch->ids.size()) - 1 - num_drafts;
+    for (int i = 0; i <= num_drafts; ++i) batch->logits_of.push_back(first + i);
   }
+  // Until AcceptDrafts the row stands where the drafts begin.
+  row->position -= num_drafts;
   return absl::OkStatus();
 }
 
-void RowTable::SetSampled(RowId row, TokenId id) {
+void RowTable::AppendSample(RowId row, TokenId id) {
   Row& state = rows_[static_cast<size_t>(row)];
   state.last_sampled = id;
   ++state.num_outputs;
   if (state.sampling != nullptr && UsesHistory(state.sampling->params)) {
     state.history.AddOutput({&id, 1});
   }
+}
+
+void RowTable::AcceptDrafts(RowId row, int num_accepted) {
+  rows_[static_cast<size_t>(row)].position += num_accepted;
 }
 
 }  // namespace sluice::worker

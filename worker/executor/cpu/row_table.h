@@ -32,7 +32,13 @@ struct StepBatch {
   std::vector<int32_t> positions;
   std::vector<kernels::cpu::TokenPlace> places;  // point into the rows' page tables
   std::vector<int32_t> logits_of;                // indices of the tokens to sample after
-  std::vector<RowId> sampled_rows;               // beside logits_of
+  struct SampledRow {
+    RowId row = 0;
+    int first_logits = 0;          // index into logits_of; the drafts' follow
+    std::vector<TokenId> drafts{};
+    int num_logits() const { return 1 + static_cast<int>(drafts.size()); }
+  };
+  std::vector<SampledRow> sampled_rows;  // in the plan's order
 };
 
 class RowTable {
@@ -54,9 +60,11 @@ class RowTable {
   // call. Page copies are checked here; the caller, who has the memory, makes them before the batch.
   absl::Status Apply(const StepPlan& plan, StepBatch* batch);
 
-  // The row's token of this step was sampled. REQUIRES: the row was in the last batch's
-  // sampled_rows.
-  void SetSampled(RowId row, TokenId id);
+  // The row's next token was sampled. REQUIRES: the row is in the last batch's sampled_rows. Rows
+  // may be appended to in parallel, each by one thread.
+  void AppendSample(RowId row, TokenId id);
+  // So many drafts of the row's last step equalled their samples: their keys and values stay.
+  void AcceptDrafts(RowId row, int num_accepted);
 
   const Row& row(RowId row) const { return rows_[static_cast<size_t>(row)]; }
 
