@@ -58,6 +58,16 @@ function(sluice_script_test name)
                                           ENVIRONMENT "SLUICE_BINARY_DIR=${PROJECT_BINARY_DIR}")
 endfunction()
 
+# sluice_pytest(NAME FILE [LABELS ...] [TIMEOUT seconds]): a file of pytest cases, counted one by one by tests/run.sh.
+function(sluice_pytest name file)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+  sluice_script_test(${name}
+                     COMMAND ${CMAKE_COMMAND} -E env SLUICE_TEST_NAME=${name} ${Python3_EXECUTABLE} -B -m pytest -q
+                             -p no:cacheprovider --confcutdir=${PROJECT_SOURCE_DIR}/tests
+                             ${CMAKE_CURRENT_SOURCE_DIR}/${file}
+                     ${ARGN})
+endfunction()
+
 # sluice_bench(NAME SRCS ... DEPS ...): a benchmark program in build/bench; prints JSON, never asserts.
 function(sluice_bench name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})

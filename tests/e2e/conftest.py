@@ -1,20 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the end-to-end tests. Each test file starts its servers once."""
 
-import os
-from pathlib import Path
-
 import pytest
 from sluice_server import SluiceServer, random_model
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config):
-    # Where tests/run.sh counts cases: one JUnit file per test file, under the name CTest knows it by.
-    results = os.environ.get("SLUICE_RESULTS_DIR")
-    if results and not config.option.xmlpath and len(config.args) == 1:
-        stem = Path(config.args[0]).stem.removesuffix("_test")
-        config.option.xmlpath = str(Path(results) / f"e2e_{stem}.xml")
 
 
 @pytest.fixture(scope="session")
