@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes tests/golden/model/: the logits of Transformers' Qwen3 in float32 on the parity checkpoints.
 
-The quantized linears are dequantized here, by AutoAWQ's own recipe (awq/utils/packing_utils.py: unpack by shifts, then
-undo the order), which shares nothing with the worker's packing; packing them again must give the same words.
+awq_reader.py dequantizes the quantized linears and builds Transformers' model.
 
     python3 tests/reference/model_logits.py              write the goldens
     python3 tests/reference/model_logits.py --check CASE derive a case's logits again and compare
@@ -21,9 +20,9 @@ import tempfile
 import numpy
 import torch
 import transformers
-from safetensors.torch import load_file
 
 import parity_checkpoint
+from awq_reader import load_model
 
 OUTPUT = parity_checkpoint.ROOT / "tests" / "golden" / "model"
 POSITIONS = 64
@@ -32,65 +31,6 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
 RUNS = [(name, 0, False) for name in parity_checkpoint.CASES] + [
     (name, start, True) for name in ("grouped_untied", "plain_tied") for start in (40000, 131000)]
 SAMPLED_COLUMNS = 512  # of the vocabularies that are too large to commit
-
-PACK_ORDER = [0, 2, 4, 6, 1, 3, 5, 7]    # AutoAWQ: field i holds column PACK_ORDER[i]
-UNPACK_ORDER = [0, 4, 1, 5, 2, 6, 3, 7]  # and the way back
-
-
-def unpack(words):
-    """[rows, columns / 8] int32 to [rows, columns] of 0..15, by AutoAWQ's unpack_awq and reverse_awq_order."""
-    shifts = torch.arange(0, 32, 4)
-    fields = (words[:, :, None] >> shifts[None, None, :]) & 0xF
-    return fields[:, :, UNPACK_ORDER].reshape(words.shape[0], -1)
-
-
-def pack(values):
-    """The inverse, by AutoAWQ's WQLinear_GEMM.from_linear."""
-    words = torch.zeros(values.shape[0], values.shape[1] // 8, dtype=torch.int64)
-    for field, column in enumerate(PACK_ORDER):
-        words |= values[:, column::8].to(torch.int64) << (4 * field)
-    return words.to(torch.int32)
-
-
-def dequantize(qweight, qzeros, scales):
-    """[out, in] float32 of an AWQ linear."""
-    for words in (qweight, qzeros):
-        assert torch.equal(pack(unpack(words)), words)
-    group = qweight.shape[0] // qzeros.shape[0]
-    zeros = unpack(qzeros).repeat_interleave(group, dim=0)
-    steps = scales.to(torch.float32).repeat_interleave(group, dim=0)
-    return ((unpack(qweight) - zeros).to(torch.float32) * steps).T.contiguous()
-
-
-def dense_state(folder):
-    tensors = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        tensors.update(load_file(path))
-    state = {}
-    for name, tensor in tensors.items():
-        if name.endswith(".qweight"):
-            module = name.removesuffix(".qweight")
-            state[f"{module}.weight"] = dequantize(tensor, tensors[f"{module}.qzeros"], tensors[f"{module}.scales"])
-        elif not name.endswith((".qzeros", ".scales")):
-            state[name] = tensor.to(torch.float32)
-    return state
-
-
-def make_model(folder, yarn):
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    for key in ("quantization_config", "rope_scaling", "torch_dtype", "architectures"):
-        config.pop(key, None)
-    theta = config.pop("rope_theta")
-    if yarn:
-        config["max_position_embeddings"] = int(YARN["factor"] * YARN["original_max_position_embeddings"])
-    config["rope_parameters"] = {"rope_theta": theta, **(YARN if yarn else {"rope_type": "default"})}
-    model = transformers.Qwen3ForCausalLM(
-        transformers.Qwen3Config(**config, attn_implementation="eager")).to(torch.float32).eval()
-    state = dense_state(folder)
-    if config["tie_word_embeddings"]:
-        state["lm_head.weight"] = state["model.embed_tokens.weight"]
-    model.load_state_dict(state, strict=True)
-    return model
 
 
 def ids_of(name, start):
@@ -107,7 +47,7 @@ def columns_of(name):
 
 def logits_of(folder, run):
     name, start, yarn = run
-    model = make_model(folder, yarn)
+    model = load_model(folder, YARN if yarn else None)
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([ids_of(name, start)]),
                        position_ids=torch.arange(start, start + POSITIONS)[None]).logits[0]
