@@ -99,6 +99,7 @@ constexpr std::string_view kWorkerKeys[] = {"load_format",
                                             "max_queued_requests",
                                             "max_queued_tokens",
                                             "kv_cache_memory",
+                                            "prefix_cache",
                                             "threads",
                                             "step_timeout"};
 

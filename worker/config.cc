@@ -62,6 +62,9 @@ ABSL_FLAG(int64_t, max_queued_tokens, 4000000,
 ABSL_FLAG(std::string, kv_cache_memory, "auto",
           "Memory for the KV cache of each rank: bytes, or a number with KiB, MiB or GiB. auto: 1 "
           "GiB over all ranks, or one context where that is more.");
+ABSL_FLAG(bool, prefix_cache, true,
+          "Keep the KV pages of ended sequences while there is room, and reuse them for prompts "
+          "that begin alike. --no-prefix-cache turns it off.");
 ABSL_FLAG(
     int, threads, 0,
     "Threads of each rank's kernels. 0: the machine's hardware threads divided by --tp-size.");
@@ -98,6 +101,7 @@ constexpr const char* kFlags[] = {"model",
                                   "max_queued_requests",
                                   "max_queued_tokens",
                                   "kv_cache_memory",
+                                  "prefix_cache",
                                   "threads",
                                   "drain_timeout",
                                   "step_timeout",
@@ -198,6 +202,10 @@ absl::StatusOr<std::vector<Assignment>> SplitArguments(const std::vector<std::st
     }
     const size_t equals = argument.find('=');
     const std::string name = Underscores(argument.substr(0, equals));
+    if (name == "no_prefix_cache" && equals == absl::string_view::npos) {
+      assignments.push_back({"prefix_cache", "false"});
+      continue;
+    }
     if (equals != absl::string_view::npos) {
       assignments.push_back({name, std::string(argument.substr(equals + 1))});
       continue;
@@ -295,6 +303,7 @@ absl::Status FillLimits(WorkerOptions& options) {
   options.max_batched_tokens = absl::GetFlag(FLAGS_max_batched_tokens);
   options.max_queued_requests = absl::GetFlag(FLAGS_max_queued_requests);
   options.max_queued_tokens = absl::GetFlag(FLAGS_max_queued_tokens);
+  options.prefix_cache = absl::GetFlag(FLAGS_prefix_cache);
   options.threads = absl::GetFlag(FLAGS_threads);
   SLUICE_ASSIGN_OR_RETURN(options.kv_cache_bytes, ParseBytes(absl::GetFlag(FLAGS_kv_cache_memory)));
   SLUICE_RETURN_IF_ERROR(CheckRange("max-num-seqs", options.max_num_seqs, 1, 4096));

@@ -90,7 +90,12 @@ struct Metrics::Families {
   Gauge& running = AddGauge("sluice_requests_running", "Sequences that hold a row.");
   Gauge& waiting =
       AddGauge("sluice_requests_waiting", "Sequences that wait for a row or for pages.");
-  Gauge& pages_used = AddGauge("sluice_kv_pages_used", "KV pages held by sequences.");
+  Gauge& pages_used =
+      AddGauge("sluice_kv_pages_used",
+               "KV pages held by sequences; cached ones that nobody holds do not count.");
+  Gauge& pages_cached =
+      AddGauge("sluice_kv_pages_cached",
+               "KV pages kept for prompts that begin alike; given up when sequences need them.");
   Gauge& pages_total = AddGauge("sluice_kv_pages_total", "KV pages there are.");
   Counter& tokens_in = AddCounter("sluice_prompt_tokens_total", "Prompt ids of ended requests.");
   Counter& tokens_out =
@@ -115,7 +120,12 @@ struct Metrics::Families {
                                         "Arrival at the worker to the first id.", RequestBuckets());
   Histogram& duration = AddHistogram("sluice_request_duration_seconds",
                                      "Arrival at the worker to the end.", RequestBuckets());
-  int64_t seen_preemptions = 0;  // engine thread
+  Counter& prefix_queried =
+      AddCounter("sluice_prefix_cache_queried_tokens_total",
+                 "Prompt ids of sequences that looked into the prefix cache.");
+  Counter& prefix_hit = AddCounter("sluice_prefix_cache_hit_tokens_total",
+                                   "Prompt ids found in the prefix cache instead of computed.");
+  SchedulerLoad seen;  // its counters, as last added; engine thread
 };
 
 absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Listen(const std::string& host, int port) {
@@ -162,10 +172,16 @@ void Metrics::SetLoad(const SchedulerLoad& load) {
   families_->running.Set(load.running);
   families_->waiting.Set(load.waiting);
   families_->pages_used.Set(load.pages_used);
+  families_->pages_cached.Set(load.pages_cached);
   families_->pages_total.Set(load.pages_total);
-  families_->preemptions.Increment(
-      static_cast<double>(load.preemptions - families_->seen_preemptions));
-  families_->seen_preemptions = load.preemptions;
+  const SchedulerLoad& seen = families_->seen;
+  const auto add = [](Counter& counter, int64_t now, int64_t before) {
+    counter.Increment(static_cast<double>(now - before));
+  };
+  add(families_->preemptions, load.preemptions, seen.preemptions);
+  add(families_->prefix_queried, load.prefix_tokens_queried, seen.prefix_tokens_queried);
+  add(families_->prefix_hit, load.prefix_tokens_hit, seen.prefix_tokens_hit);
+  families_->seen = load;
 }
 
 void Metrics::OnRequestDone(const RequestStats& stats) {

@@ -32,6 +32,9 @@ const std::vector<ServeOption>& Table() {
       {{"max-queued-tokens", "N", "Most prompt tokens that wait; more are refused."}, kWorker},
       {{"kv-cache-memory", "SIZE", "KV cache of each rank: bytes, or with KiB, MiB, GiB."},
        kWorker},
+      {{"prefix-cache", "true|false", "Reuse KV pages of prompts that begin alike. Default true."},
+       kWorker},
+      {{"no-prefix-cache", "", "The same as --prefix-cache=false."}, kUs},
       {{"threads", "N", "Threads of each rank. Default: the cores divided by the ranks."}, kWorker},
       {{"step-timeout", "SECONDS", "Without progress for so long, the group is restarted."},
        kWorker},
@@ -97,6 +100,7 @@ absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& a
     if (option.receiver & kWorker) options.worker_args.push_back(flag);
     if (option.receiver & kGateway) options.gateway_args.push_back(flag);
   }
+  if (parsed.Has("no-prefix-cache")) options.worker_args.push_back("--prefix-cache=false");
   SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "http-port", &options.http));
   SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "grpc-port", &options.grpc));
   SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "metrics-port", &options.metrics));

@@ -176,7 +176,7 @@ void Engine::Apply(NewRequest& command) {
     if (request->choice_done(choice)) continue;
     const SequenceId id = next_sequence_++;
     sequences_[id] = {handle, choice};
-    scheduler_.Add(request->MakeSpec(choice, id));
+    scheduler_.Add(request->MakeSpec(choice, id, handle));
   }
   const bool done = request->done();
   requests_[handle] = std::move(request);
@@ -225,7 +225,9 @@ absl::Status Engine::SubmitStep(PlannedStep step) {
   in_flight.stats.load = scheduler_.Load();
   for (const RowStep& row : step.plan.rows) in_flight.num_samples += row.sample ? 1 : 0;
   const Clock::TimePoint now = clock_.Now();
-  for (SequenceId id : step.admitted) requests_[sequences_[id].request]->OnAdmitted(now);
+  for (const Admission& admission : step.admitted) {
+    requests_[sequences_[admission.id].request]->OnAdmitted(now, admission.cached_tokens);
+  }
   SLUICE_RETURN_IF_ERROR(group_.Send(step.plan));
   watchdog_.StepSubmitted(step.num_prefill_tokens + step.num_decode_tokens);
   SLUICE_RETURN_IF_ERROR(executor_.Submit(std::move(step.plan)));
@@ -251,12 +253,13 @@ absl::Status Engine::CollectStep() {
 }
 
 void Engine::Deliver(const StepResult& result) {
-  std::vector<TokenId> ids;
-  ids.reserve(result.samples.size());
+  std::vector<SampleOutcome> outcomes;
+  outcomes.reserve(result.samples.size());
   for (const RowSample& sample : result.samples) {
-    ids.push_back(sample.tokens.empty() ? 0 : sample.tokens[0].id);
+    const TokenId id = sample.tokens.empty() ? 0 : sample.tokens[0].id;
+    outcomes.push_back({.id = id, .finite = !sample.bad_logits});
   }
-  const std::vector<SequenceId> sequences = scheduler_.CompleteStep(ids);
+  const std::vector<SequenceId> sequences = scheduler_.CompleteStep(outcomes);
   const Clock::TimePoint now = clock_.Now();
   for (size_t i = 0; i < sequences.size(); ++i) {
     // A choice of this very step may have failed its request as a whole.
@@ -271,7 +274,7 @@ void Engine::Deliver(const StepResult& result) {
     }
     RunningRequest& request = *requests_[handle];
     request.OnFirstToken(now);
-    request.Append(choice, ids[i], result.samples[i].tokens[0].logprobs);
+    request.Append(choice, outcomes[i].id, result.samples[i].tokens[0].logprobs);
     if (request.choice_done(choice)) RemoveEndedChoices(handle);
   }
 }

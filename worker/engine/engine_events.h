@@ -31,6 +31,7 @@ struct RequestStats {
   int prompt_tokens = 0;
   int completion_tokens = 0;                              // over all choices, as in usage
   int dropped_tokens = 0;                                 // generated beyond a stop string
+  int cached_tokens = 0;                                  // of the prompt, as in usage
   std::optional<std::chrono::nanoseconds> queue_time{};   // arrival to first step
   std::optional<std::chrono::nanoseconds> first_token{};  // arrival to first id
   std::chrono::nanoseconds duration{0};

@@ -32,7 +32,7 @@ enum class FinishReason { kNone, kStop, kLength, kCancelled };
 struct Usage {
   int prompt_tokens = 0;
   int completion_tokens = 0;
-  int cached_tokens = 0;
+  int cached_tokens = 0;  // of the prompt, found in the prefix cache
 };
 
 // What one choice generated since its last chunk.

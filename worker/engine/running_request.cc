@@ -38,7 +38,7 @@ RunningRequest::RunningRequest(EngineRequest request, const ModelLimits& limits,
   for (Choice& choice : choices_) choice.num_output = static_cast<int>(request_.output.size());
 }
 
-SequenceSpec RunningRequest::MakeSpec(int choice, SequenceId id) {
+SequenceSpec RunningRequest::MakeSpec(int choice, SequenceId id, int64_t prompt_group) {
   choices_[choice].sequence = id;
   return {.id = id,
           .priority = request_.priority,
@@ -47,7 +47,9 @@ SequenceSpec RunningRequest::MakeSpec(int choice, SequenceId id) {
           .prompt = prompt_,
           .output = request_.output,
           .params = params_,
-          .stop_ids = stop_ids_};
+          .stop_ids = stop_ids_,
+          .cache_salt = request_.cache_salt,
+          .prompt_group = request_.n > 1 ? prompt_group : 0};
 }
 
 bool RunningRequest::IsStopId(TokenId id) const {
@@ -115,12 +117,15 @@ void RunningRequest::End(int index, FinishReason reason, std::optional<TokenId> 
   chunk.finish = reason;
   chunk.stop_id = stop_id;
   chunk.usage = {.prompt_tokens = static_cast<int>(prompt_->size()),
-                 .completion_tokens = usage_tokens};
+                 .completion_tokens = usage_tokens,
+                 .cached_tokens = cached_tokens_};
   sink_->OnChunk(std::move(chunk));
 }
 
-void RunningRequest::OnAdmitted(Clock::TimePoint now) {
-  if (!queue_time_) queue_time_ = now - arrival_;
+void RunningRequest::OnAdmitted(Clock::TimePoint now, int cached_tokens) {
+  if (queue_time_) return;
+  queue_time_ = now - arrival_;
+  cached_tokens_ = std::min(cached_tokens, static_cast<int>(prompt_->size()));
 }
 
 void RunningRequest::OnFirstToken(Clock::TimePoint now) {
@@ -139,6 +144,7 @@ RequestStats RunningRequest::Finish(const absl::Status& status, Clock::TimePoint
     stats.completion_tokens += choice.done ? choice.usage_tokens : choice.num_output;
   }
   stats.dropped_tokens = dropped_tokens_;
+  stats.cached_tokens = cached_tokens_;
   stats.queue_time = queue_time_;
   stats.first_token = first_token_;
   stats.duration = now - arrival_;

@@ -30,7 +30,8 @@ class RunningRequest {
 
   // The engine's name for the choice's sequence.
   SequenceId sequence(int choice) const { return choices_[choice].sequence; }
-  SequenceSpec MakeSpec(int choice, SequenceId id);
+  // prompt_group: what the scheduler knows this request's choices by; used when there are several.
+  SequenceSpec MakeSpec(int choice, SequenceId id, int64_t prompt_group);
 
   // Ends choices that need no step at all: a continued request may already be at its limit or at a
   // stop id.
@@ -42,7 +43,9 @@ class RunningRequest {
   // Ends the open choices that the command names. Those that have ended stay as they are.
   void Cancel(const CancelCommand& command);
 
-  void OnAdmitted(Clock::TimePoint now);
+  // A choice took a row; cached_tokens of its ids were found in the prefix cache. The first time
+  // says what usage reports: later choices share its pages, later times are the engine's affair.
+  void OnAdmitted(Clock::TimePoint now, int cached_tokens);
   void OnFirstToken(Clock::TimePoint now);
 
   // The final word: the sink's OnDone. Called once.
@@ -74,6 +77,7 @@ class RunningRequest {
   bool cancelled_ = false;
   bool deadline_ = false;
   int dropped_tokens_ = 0;
+  int cached_tokens_ = 0;  // of the prompt
   std::optional<std::chrono::nanoseconds> queue_time_;
   std::optional<std::chrono::nanoseconds> first_token_;
 };

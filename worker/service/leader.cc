@@ -185,7 +185,9 @@ EngineOptions Leader::MakeEngineOptions() {
   options.scheduler = {.max_rows = options_.max_num_seqs,
                        .max_batched_tokens = options_.max_batched_tokens,
                        .num_pages = model_.num_pages,
-                       .max_model_len = model_.limits.max_model_len};
+                       .max_model_len = model_.limits.max_model_len,
+                       .prefix_cache = options_.prefix_cache,
+                       .model = model_.folder->digest()};
   options.bounds = {.max_sequences = options_.max_queued_requests,
                     .max_tokens = options_.max_queued_tokens};
   options.limits = model_.limits;

@@ -29,6 +29,7 @@ struct WorkerOptions {
   int max_queued_requests = 512;
   int64_t max_queued_tokens = 4'000'000;
   int64_t kv_cache_bytes = 0;  // of one rank; 0: chosen from the context length and the memory
+  bool prefix_cache = true;
   int threads = 0;             // per rank; 0: the machine's divided by tp_size
 
   std::chrono::milliseconds drain_timeout{30'000};

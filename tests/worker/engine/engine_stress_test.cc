@@ -26,10 +26,13 @@ TEST_F(EngineStressTest, EveryRequestEndsOnce) {
     const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
     for (int i = 0; i < kRequests; ++i) {
       const std::string id = std::to_string(thread) + "/" + std::to_string(i);
-      const std::vector<TokenId> prompt(static_cast<size_t>(1 + below(120)), below(kFakeVocab));
-      const int max_tokens = 1 + below(100);
+      // Few different first tokens: many prompts share pages.
+      std::vector<TokenId> prompt(static_cast<size_t>(1 + below(120)), below(2));
+      prompt.resize(prompt.size() + static_cast<size_t>(below(40)), below(kFakeVocab));
+      const int max_tokens = 1 + below(90);
       EngineRequest request = Request(id, prompt, max_tokens);
-      request.n = 1 + below(2);
+      request.n = 1 + below(3);
+      request.cache_salt = std::to_string(below(2));
       request.priority = below(3);
       const int n = request.n;
       auto sink = std::make_shared<RecordingSink>();

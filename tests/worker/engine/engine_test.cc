@@ -127,6 +127,65 @@ TEST_F(EngineTest, EveryChoiceHasItsOwnEnd) {
   EXPECT_EQ(sink->num_logprobs(), 18);
 }
 
+TEST_F(EngineTest, ChoicesComputeTheirPromptOnce) {
+  StartEngine();
+  std::vector<TokenId> prompt(150, 3);
+  EngineRequest request = Request("a", prompt, 6);
+  request.n = 4;
+  const auto sink = Submit(request);
+  EXPECT_TRUE(sink->Wait().ok());
+  for (int choice = 0; choice < 4; ++choice) {
+    EXPECT_EQ(sink->ids(choice), Continuation(prompt, 6));
+    EXPECT_EQ(sink->end(choice).usage.cached_tokens, 0) << "nothing was there before the request";
+  }
+  EXPECT_EQ(events_.WaitForIdle().pages_used, 0);
+  EXPECT_LE(executor_.num_computed(), 150 + 3 + 4 * 6) << "the prompt, its last id, the answers";
+}
+
+TEST_F(EngineTest, UsageCountsWhatThePrefixCacheSaved) {
+  StartEngine();
+  std::vector<TokenId> prompt(150, 3);
+  EXPECT_EQ(Submit(Request("a", prompt, 6))->Wait(), absl::OkStatus());
+  prompt.resize(190, 4);
+  EngineRequest second = Request("b", prompt, 6);
+  const auto hit = Submit(second);
+  EXPECT_TRUE(hit->Wait().ok());
+  EXPECT_EQ(hit->ids(), Continuation(prompt, 6));
+  EXPECT_EQ(hit->end().usage.cached_tokens, 128) << "two full pages are the same";
+  EXPECT_EQ(hit->end().usage.prompt_tokens, 190);
+  second.id = std::string("c");
+  second.cache_salt = "another tenant";
+  const auto miss = Submit(second);
+  EXPECT_TRUE(miss->Wait().ok());
+  EXPECT_EQ(miss->ids(), Continuation(prompt, 6));
+  EXPECT_EQ(miss->end().usage.cached_tokens, 0);
+}
+
+TEST_F(EngineTest, WithoutThePrefixCacheNothingIsFound) {
+  EngineOptions options = Options();
+  options.scheduler.prefix_cache = false;
+  StartEngine(options);
+  for (const char* id : {"a", "b"}) {
+    const auto sink = Submit(Request(id, std::vector<TokenId>(150, 3), 6));
+    EXPECT_TRUE(sink->Wait().ok());
+    EXPECT_EQ(sink->end().usage.cached_tokens, 0);
+  }
+}
+
+TEST_F(EngineTest, TheFirstChoiceMayEndBeforeTheOthersBegin) {
+  executor_.HoldAfter(1);
+  StartEngine();
+  const std::vector<TokenId> prompt(150, 3);
+  EngineRequest request = Request("a", prompt, 6);
+  request.n = 3;
+  const auto sink = Submit(request);
+  engine_->Cancel("a", {.choice = 0, .reason = CancelReason::kDisconnect});
+  executor_.Release();
+  EXPECT_TRUE(sink->Wait().ok());
+  EXPECT_EQ(sink->end(0).finish, FinishReason::kCancelled);
+  for (int choice = 1; choice < 3; ++choice) EXPECT_EQ(sink->ids(choice), Continuation(prompt, 6));
+}
+
 TEST_F(EngineTest, StopStringCountsUpToTheMatch) {
   executor_.HoldAfter(10);
   StartEngine();
@@ -146,7 +205,7 @@ TEST_F(EngineTest, StopStringCountsUpToTheMatch) {
 }
 
 TEST_F(EngineTest, CancelOfOneChoiceLeavesTheOthers) {
-  executor_.HoldAfter(4);
+  executor_.HoldAfter(5);  // the second choice begins a step after the first
   StartEngine();
   EngineRequest request = Request("a", {3}, 20);
   request.n = 2;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A rank whose model is arithmetic: the next id of a sequence is a function of its ids so far, so
-// tests know every output beforehand. Steps run in Collect; tests can hold them, spoil a row's
-// logits, or break the executor.
+// tests know every output beforehand. What a position knows of the ids before it is kept in its
+// page, so a row that begins behind a shared prefix reads what others computed. Steps run in
+// Collect; tests can hold them, spoil a row's logits, or break the executor.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -60,7 +62,16 @@ class FakeExecutor final : public Executor {
     StepResult result;
     result.step = step;
     result.duration = std::chrono::milliseconds(1);
-    for (const RowAdd& add : plan.added) rows_[add.row] = {};
+    for (const RowAdd& add : plan.added) rows_[add.row] = {.position = add.position};
+    for (const PagesAppend& append : plan.pages) {
+      auto& pages = rows_[append.row].pages;
+      pages.insert(pages.end(), append.pages.begin(), append.pages.end());
+    }
+    for (const PageCopy& copy : plan.page_copies) {
+      for (int slot = 0; slot < kPageTokens; ++slot) {
+        slots_[copy.to * kPageTokens + slot] = slots_[copy.from * kPageTokens + slot];
+      }
+    }
     for (const RowStep& row : plan.rows) Run(row, result);
     return result;
   }
@@ -85,32 +96,55 @@ class FakeExecutor final : public Executor {
   // Rows whose sequence ends with this id have NaN logits.
   void SpoilAfter(TokenId id) { spoil_after_ = id; }
 
+  // Tokens of all steps that have run.
+  int num_computed() const { return num_computed_; }
+
  private:
+  struct Row {
+    int position = 0;
+    TokenId sampled = -1;
+    std::vector<PageId> pages{};
+  };
+
+  FakeState& Slot(const Row& row, int position) {
+    return slots_[row.pages.at(static_cast<size_t>(position / kPageTokens)) * kPageTokens +
+                  position % kPageTokens];
+  }
+
   void Run(const RowStep& row, StepResult& result) {
-    FakeState& state = rows_[row.row];
-    for (TokenId id : row.ids) state.Append(id);
-    // A decode's id was appended when it was sampled.
+    Row& own = rows_[row.row];
+    FakeState state = own.position == 0 ? FakeState() : Slot(own, own.position - 1);
+    num_computed_ += row.num_tokens();
+    std::vector<TokenId> ids = row.ids.empty() ? std::vector{own.sampled} : row.ids;
+    ids.insert(ids.end(), row.drafts.begin(), row.drafts.end());
+    for (TokenId id : ids) {
+      state.Append(id);
+      Slot(own, own.position++) = state;
+    }
     if (!row.sample) return;
     RowSample sample;
     sample.row = row.row;
-    for (size_t i = 0; i <= row.drafts.size(); ++i) {
+    // Slots of drafts that do not hold are overwritten by the row's next step.
+    own.position -= static_cast<int>(row.drafts.size());
+    for (size_t i = 0;; ++i) {
+      state = Slot(own, own.position - 1);
       sample.bad_logits = spoil_after_ && state.last == *spoil_after_;
-      if (sample.bad_logits) {
-        state.Append(0);
-        break;
-      }
+      own.sampled = sample.bad_logits ? 0 : state.Next();
+      if (sample.bad_logits) break;
       SampledToken token;
-      token.id = state.Next();
+      token.id = own.sampled;
       token.logprobs.logprob = -1.0f;
-      state.Append(token.id);
       sample.tokens.push_back(token);
-      if (i < row.drafts.size() && token.id != row.drafts[i]) break;
+      if (i == row.drafts.size() || token.id != row.drafts[i]) break;
+      ++own.position;
     }
     result.samples.push_back(std::move(sample));
   }
 
   std::deque<StepPlan> plans_;
-  std::map<RowId, FakeState> rows_;
+  std::map<RowId, Row> rows_;
+  std::map<int, FakeState> slots_;  // by page and slot
+  std::atomic<int> num_computed_{0};
   std::optional<TokenId> spoil_after_;
 
   std::mutex mutex_;

@@ -28,13 +28,19 @@ SchedulerOptions Options() {
   return {.max_rows = 4, .max_batched_tokens = 16, .num_pages = 9, .max_model_len = 512};
 }
 
+std::vector<SequenceId> Ids(const std::vector<Admission>& admitted) {
+  std::vector<SequenceId> ids;
+  for (const Admission& admission : admitted) ids.push_back(admission.id);
+  return ids;
+}
+
 // Plans, completes and settles one step in which every sampling row gets the id 7.
 std::optional<PlannedStep> RunStep(Scheduler& scheduler) {
   auto step = scheduler.Plan();
   if (!step) return step;
   int samples = 0;
   for (const RowStep& row : step->plan.rows) samples += row.sample;
-  scheduler.CompleteStep(std::vector<TokenId>(samples, 7));
+  scheduler.CompleteStep(std::vector<SampleOutcome>(samples, {.id = 7}));
   scheduler.SetStepDone(step->plan.step);
   return step;
 }
@@ -44,7 +50,7 @@ TEST(SchedulerTest, PrefillIsCutIntoChunksAndOnlyTheLastOneSamples) {
   scheduler.Add(Spec(1, 40, 4));
   const auto first = RunStep(scheduler);
   ASSERT_THAT(first->plan.added, SizeIs(1));
-  EXPECT_THAT(first->admitted, ElementsAre(1));
+  EXPECT_THAT(Ids(first->admitted), ElementsAre(1));
   EXPECT_EQ(first->plan.rows[0].num_tokens(), 16);
   EXPECT_FALSE(first->plan.rows[0].sample);
   EXPECT_EQ(RunStep(scheduler)->plan.rows[0].ids.front(), 116) << "continues where it stopped";
@@ -71,7 +77,7 @@ TEST(SchedulerTest, HigherPriorityIsAdmittedFirst) {
   Scheduler scheduler(Options());
   scheduler.Add(Spec(1, 16, 4, 0));
   scheduler.Add(Spec(2, 16, 4, 5));
-  EXPECT_THAT(RunStep(scheduler)->admitted, ElementsAre(2));
+  EXPECT_THAT(Ids(RunStep(scheduler)->admitted), ElementsAre(2));
 }
 
 TEST(SchedulerTest, PlansAheadOnlyUpToTheLimit) {
@@ -80,7 +86,7 @@ TEST(SchedulerTest, PlansAheadOnlyUpToTheLimit) {
   ASSERT_TRUE(scheduler.Plan());
   ASSERT_TRUE(scheduler.Plan()) << "the second id is planned while the first is computed";
   EXPECT_FALSE(scheduler.Plan()) << "there is no third";
-  EXPECT_THAT(scheduler.CompleteStep({7}), ElementsAre(1));
+  EXPECT_THAT(scheduler.CompleteStep({{.id = 7}}), ElementsAre(1));
   EXPECT_FALSE(scheduler.Plan());
 }
 
@@ -90,7 +96,7 @@ TEST(SchedulerTest, SamplesOfRemovedSequencesAreDropped) {
   scheduler.Add(Spec(2, 2, 10));
   ASSERT_TRUE(scheduler.Plan());
   scheduler.Remove(1);
-  EXPECT_THAT(scheduler.CompleteStep({7, 8}), ElementsAre(kNoSequence, 2));
+  EXPECT_THAT(scheduler.CompleteStep({{.id = 7}, {.id = 8}}), ElementsAre(kNoSequence, 2));
 }
 
 TEST(SchedulerTest, PagesAreReusedOnlyAfterTheLastStepThatNamesThem) {
@@ -104,13 +110,13 @@ TEST(SchedulerTest, PagesAreReusedOnlyAfterTheLastStepThatNamesThem) {
   scheduler.Remove(1);
   scheduler.Add(Spec(2, 100, 20));
   EXPECT_FALSE(scheduler.Plan()) << "step 1 still writes both pages";
-  scheduler.CompleteStep({7});
+  scheduler.CompleteStep({{.id = 7}});
   EXPECT_FALSE(scheduler.Plan()) << "this rank is done, others may not be";
   scheduler.SetStepDone(1);
   const auto step = scheduler.Plan();
   ASSERT_TRUE(step);
   EXPECT_THAT(step->plan.released_rows, ElementsAre(0)) << "told with the next plan";
-  EXPECT_THAT(step->admitted, ElementsAre(2));
+  EXPECT_THAT(Ids(step->admitted), ElementsAre(2));
 }
 
 TEST(SchedulerTest, PreemptsTheLastArrivedOfTheLowestPriority) {
@@ -129,10 +135,10 @@ TEST(SchedulerTest, PreemptsTheLastArrivedOfTheLowestPriority) {
   EXPECT_EQ(load.waiting, 1);
   scheduler.Remove(1);
   const auto step = RunStep(scheduler);
-  ASSERT_THAT(step->admitted, ElementsAre(2));
+  ASSERT_THAT(Ids(step->admitted), ElementsAre(2));
   EXPECT_EQ(step->plan.added[0].sampling->prompt.size(), 60u);
   EXPECT_GT(step->plan.added[0].sampling->output.size(), 0u) << "keeps what it had generated";
-  EXPECT_EQ(step->plan.rows[0].num_tokens(),
+  EXPECT_EQ(step->plan.added[0].position + step->plan.rows[0].num_tokens(),
             static_cast<int>(60 + step->plan.added[0].sampling->output.size()));
 }
 
