@@ -1,21 +1,28 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # From a clone to an answer with one command: installs what is missing, builds the three binaries, serves a model on
-# two tensor-parallel CPU workers, streams an answer, stops.
+# two tensor-parallel CPU workers, streams an answer with its thinking, says what to try next, stops.
 #
 #   deploy/quickstart.sh                 answer one question and stop
 #   deploy/quickstart.sh --serve         keep serving on ports 8000 (HTTP) and 50051 (gRPC) until Ctrl-C
+#   deploy/quickstart.sh --http-port N   with --serve: on this port instead (0: any free one)
 #   deploy/quickstart.sh --prompt TEXT   ask this instead
 #   deploy/quickstart.sh --no-install    do not call apt-get
 set -euo pipefail
 
-usage() { sed -n '3,9s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '3,10s/^# \{0,1\}//p' "$0"; }
 
-keep_serving=0 install=1 prompt='How many letters r are in strawberry?'
+keep_serving=0 install=1 http_port=8000 prompt='How many letters r are in strawberry?'
 while [ $# -gt 0 ]; do
   case "$1" in
     --serve) keep_serving=1 ;;
     --no-install) install=0 ;;
+    --http-port)
+      [ $# -ge 2 ] || { echo "quickstart.sh: --http-port needs a number" >&2; exit 2; }
+      http_port=$2
+      shift
+      ;;
+    --http-port=*) http_port=${1#--http-port=} ;;
     --prompt)
       [ $# -ge 2 ] || { echo "quickstart.sh: --prompt needs a text" >&2; exit 2; }
       prompt=$2
@@ -34,6 +41,30 @@ say() { printf '[%4d s] %s\n' $((SECONDS - started)) "$*"; }
 fail() {
   printf '[%4d s] quickstart.sh: %s\n' $((SECONDS - started)) "$*" >&2
   exit 1
+}
+
+# Commands to paste, for a server at $1. In a question, /no_think asks for an answer without thinking.
+what_to_try() {
+  local post="curl -N $1/v1/chat/completions -H 'Content-Type: application/json'"
+  cat <<END
+  # Talk in the terminal. /help lists the commands; end a question with /no_think, or with /think.
+  build/bin/sluice chat --url $1
+  # It thinks first, digit by digit.
+  build/bin/sluice chat --url $1 --prompt 'What is 347 + 85?'
+  # It answers at once.
+  build/bin/sluice chat --url $1 --prompt "How many e's are in cheese? /no_think"
+  # It answers in Chinese.
+  build/bin/sluice chat --url $1 --prompt '单词 banana 里有几个 a？'
+  # The OpenAI API, streaming. Any OpenAI client works with base_url $1/v1.
+  $post \\
+    -d '{"messages": [{"role": "user", "content": "Reverse the word planet."}], "stream": true}'
+  # It calls a tool. Send the result back as a message of role "tool", and it tells you.
+  $post \\
+    -d '{"messages": [{"role": "user", "content": "What is the weather in Paris?"}],
+      "tools": [{"type": "function", "function": {"name": "get_weather", "description": "Get the weather",
+      "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]}'
+  # To read: docs/api.md (fields, thinking, tools, gRPC), docs/operations.md (flags, metrics), docs/architecture.md.
+END
 }
 
 server='' server_log=''
@@ -104,7 +135,7 @@ fi
 # 4. Serve it, ask, stop.
 say "4/4 Serving $model on two tensor-parallel CPU workers"
 ports=(--http-port=0 --grpc-port=0 --metrics-port=0)
-[ "$keep_serving" = 0 ] || ports=()
+[ "$keep_serving" = 0 ] || ports=(--http-port="$http_port")
 server_log=$(mktemp)
 # In a session of its own, so that a Ctrl-C reaches it once, through stop_server, and not from the terminal as well.
 setsid build/bin/sluice serve "$model" --tp-size=2 --device=cpu "${ports[@]}" </dev/null >"$server_log" 2>&1 &
@@ -118,6 +149,7 @@ until url=$(sed -n 's/^listening http=\([^ ]*\).*/http:\/\/\1/p' "$server_log") 
   sleep 0.1
 done
 say "Ready at $url. Asking: $prompt"
+say "It thinks first (dimmed on a terminal), then answers:"
 echo
 asked=$SECONDS
 stats=$(mktemp)
@@ -135,8 +167,9 @@ from_start=$(awk -v asked=$((asked - started)) -v first="${first:-0}" 'BEGIN { p
 say "The first token came ${first:-?} s after the question, $from_start s after the start of this script."
 
 if [ "$keep_serving" = 1 ]; then
-  say "Serving on. What it listens on and what to try:"
-  sed -n '/^listening/,$p' "$server_log"
+  say "Serving on until Ctrl-C: $(sed -n 's/^listening //p' "$server_log")"
+  say "What to try next, from another terminal in this folder."
+  what_to_try "$url"
   trap 'echo; say "Stopping"' INT
   wait "$server" || true
 fi
@@ -144,4 +177,12 @@ stop_server || {
   cat "$server_log" >&2
   fail "the server did not stop cleanly; its messages are above"
 }
+if [ "$keep_serving" = 0 ]; then
+  say "What to try next: serve on with one of these, and the rest from another terminal in this folder."
+  cat <<END
+  deploy/quickstart.sh --serve
+  build/bin/sluice serve $model --tp-size=2 --device=cpu
+END
+  what_to_try http://localhost:8000
+fi
 say "Done: built, served on two workers, answered, stopped."

@@ -30,12 +30,14 @@ void PrintReady(const ServeGroup& group, const Terminal& terminal, const std::st
                                group.Address("grpc"), group.Address("metrics"),
                                group.Address("worker_metrics"));
   std::cout << absl::StrFormat(
-      "%sReady after %.1f s.%s Try:\n"
+      "%sReady after %.1f s.%s Try, from another terminal:\n"
+      "  %s/sluice chat --url http://%s\n"
       "  curl -N http://%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
       "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"stream\": true}'\n"
-      "  %s/sluice chat --url http://%s\n"
-      "Ctrl-C drains and stops.\n",
-      std::string(terminal.Bold()), seconds, std::string(terminal.Reset()), http, bin_dir, http);
+      "OpenAI clients: base_url http://%s/v1. gRPC with reflection: %s. Metrics: http://%s/metrics\n"
+      "A question that ends with /no_think is answered without thinking. Ctrl-C drains and stops.\n",
+      std::string(terminal.Bold()), seconds, std::string(terminal.Reset()), bin_dir, http, http,
+      http, group.Address("grpc"), group.Address("metrics"));
   std::cout.flush();
 }
 
