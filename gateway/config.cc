@@ -15,7 +15,6 @@
 #include <yaml-cpp/yaml.h>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
 #include "absl/flags/reflection.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -120,45 +119,70 @@ std::string WithDashes(std::string_view name) {
   return text;
 }
 
-// The command line with --http-port spelled --http_port, as absl wants it.
-std::vector<std::string> NormalizedArguments(int argc, char** argv) {
-  std::vector<std::string> arguments;
+bool HasArgument(int argc, char** argv, std::string_view name) {
+  return std::any_of(argv + 1, argv + argc, [name](const char* given) { return name == given; });
+}
+
+// Null for a name that is no option.
+absl::CommandLineFlag* FindFlag(const std::string& name) {
+  return Holds(kFlags, name) ? absl::FindCommandLineFlag(name) : nullptr;
+}
+
+struct Setting {
+  std::string source;  // how messages name it: --http-port, or a file and its key
+  std::string flag;
+  std::string value;
+};
+
+absl::Status Apply(const Setting& setting) {
+  absl::CommandLineFlag* flag = FindFlag(setting.flag);
+  std::string ignored;
+  if (flag->ParseFrom(setting.value, &ignored)) return absl::OkStatus();
+  const char* wanted = flag->IsOfType<bool>()          ? "true or false"
+                       : flag->IsOfType<std::string>() ? "text"
+                                                       : "a whole number";
+  return absl::InvalidArgumentError(
+      absl::StrCat(setting.source, " must be ", wanted, ", not '", setting.value, "'"));
+}
+
+absl::StatusOr<std::vector<Setting>> ReadArguments(int argc, char** argv) {
+  std::vector<Setting> settings;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
-    if (!argument.starts_with("--")) {
-      arguments.emplace_back(argument);
-      continue;
+    if (!argument.starts_with("--") || argument.size() == 2) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", argv[i], "' is no option; every option begins with --"));
     }
     const size_t end = std::min(argument.find('='), argument.size());
-    arguments.push_back(absl::StrCat("--", WithUnderscores(argument.substr(2, end - 2)),
-                                     std::string(argument.substr(end))));
+    Setting setting{WithDashes(argument.substr(0, end)),
+                    WithUnderscores(argument.substr(2, end - 2)), ""};
+    const absl::CommandLineFlag* flag = FindFlag(setting.flag);
+    if (flag == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("there is no option ", setting.source, "; --help lists them"));
+    }
+    if (end < argument.size()) {
+      setting.value = argument.substr(end + 1);
+    } else if (flag->IsOfType<bool>()) {
+      setting.value = "true";
+    } else if (i + 1 < argc) {
+      setting.value = argv[++i];
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat(setting.source, " needs a value"));
+    }
+    settings.push_back(std::move(setting));
   }
-  return arguments;
+  return settings;
 }
 
-bool HasArgument(int argc, char** argv, std::string_view name) {
-  const std::vector<std::string> arguments = NormalizedArguments(argc, argv);
-  return Holds(arguments, name);
-}
-
-std::string ConfigPath(const std::vector<std::string>& arguments) {
-  std::string path;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    if (absl::StartsWith(arguments[i], "--config=")) path = arguments[i].substr(9);
-    if (arguments[i] == "--config" && i + 1 < arguments.size()) path = arguments[i + 1];
-  }
-  return path;
-}
-
-// The file's settings as command line arguments.
-absl::StatusOr<std::vector<std::string>> ReadConfigFile(const std::string& path) {
-  std::vector<std::string> arguments;
+absl::StatusOr<std::vector<Setting>> ReadConfigFile(const std::string& path) {
+  std::vector<Setting> settings;
   const auto bad = [&path](const std::string& what) {
     return absl::InvalidArgumentError(absl::StrCat("--config ", path, ": ", what));
   };
   try {
     const YAML::Node root = YAML::LoadFile(path);
-    if (root.IsNull()) return arguments;
+    if (root.IsNull()) return settings;
     if (!root.IsMap()) return bad("is not a map of option names to values");
     for (const auto& entry : root) {
       const std::string key = entry.first.as<std::string>();
@@ -178,12 +202,14 @@ absl::StatusOr<std::vector<std::string>> ReadConfigFile(const std::string& path)
       } else {
         return bad(absl::StrCat("'", key, "' is neither a value nor a list of values"));
       }
-      arguments.push_back(absl::StrCat("--", name, "=", value));
+      settings.push_back({absl::StrCat("--config ", path, ": ", key), name, value});
     }
+  } catch (const YAML::BadFile&) {
+    return bad("cannot be read");
   } catch (const YAML::Exception& error) {
     return bad(error.what());
   }
-  return arguments;
+  return settings;
 }
 
 absl::Status InRange(std::string_view name, int64_t value, int64_t least, int64_t most) {
@@ -304,22 +330,14 @@ void ShowHelp() {
 }
 
 absl::StatusOr<GatewayConfig> ParseConfig(int argc, char** argv) {
-  const std::vector<std::string> given = NormalizedArguments(argc, argv);
-  std::vector<std::string> arguments = {argc > 0 ? argv[0] : "sluice-gateway"};
-  if (const std::string path = ConfigPath(given); !path.empty()) {
-    SLUICE_ASSIGN_OR_RETURN(const std::vector<std::string> from_file, ReadConfigFile(path));
-    arguments.insert(arguments.end(), from_file.begin(), from_file.end());
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<Setting> given, ReadArguments(argc, argv));
+  for (const Setting& setting : given) {
+    if (setting.flag != "config" || setting.value.empty()) continue;
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<Setting> from_file, ReadConfigFile(setting.value));
+    for (const Setting& in_file : from_file) SLUICE_RETURN_IF_ERROR(Apply(in_file));
   }
-  // Later ones win: the command line over the file.
-  arguments.insert(arguments.end(), given.begin(), given.end());
-  std::vector<char*> pointers;
-  for (std::string& argument : arguments) pointers.push_back(argument.data());
-  const std::vector<char*> positional =
-      absl::ParseCommandLine(static_cast<int>(pointers.size()), pointers.data());
-  if (positional.size() > 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", positional[1], "' is no option; every option begins with --"));
-  }
+  // After the file's: the command line wins.
+  for (const Setting& setting : given) SLUICE_RETURN_IF_ERROR(Apply(setting));
 
   GatewayConfig config;
   config.check = absl::GetFlag(FLAGS_check);

@@ -41,6 +41,9 @@ void LogGroupEvent(const WorkerGroupEvent& event) {
     case Kind::kReady:
       return LogEvent(LogLevel::kInfo, "worker group is ready",
                       {{"group", address}, {"detail", detail}});
+    case Kind::kAwaited:
+      return LogEvent(LogLevel::kInfo, "worker group is not ready yet",
+                      {{"group", address}, {"detail", detail}});
     case Kind::kEjected:
       return LogEvent(LogLevel::kWarning, "worker group is not used",
                       {{"group", address}, {"detail", detail}});

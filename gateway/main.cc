@@ -44,9 +44,13 @@ bool AwaitDrained(const Gateway& gateway, std::chrono::milliseconds timeout,
   return true;
 }
 
-int Fail(const absl::Status& status, int exit_status) {
+// As sluice-worker does.
+constexpr int kExitFailed = 1;
+constexpr int kExitConfiguration = 2;  // options or model folder are wrong
+
+int Fail(const absl::Status& status) {
   std::cerr << "sluice-gateway: " << status.message() << std::endl;
-  return exit_status;
+  return absl::IsUnavailable(status) ? kExitFailed : kExitConfiguration;
 }
 
 int Main(int argc, char** argv) {
@@ -59,10 +63,10 @@ int Main(int argc, char** argv) {
     return 0;
   }
   const absl::StatusOr<GatewayConfig> config = ParseConfig(argc, argv);
-  if (!config.ok()) return Fail(config.status(), 2);
+  if (!config.ok()) return Fail(config.status());
   if (config->check) {
     const absl::Status checked = Gateway::Check(*config);
-    return checked.ok() ? 0 : Fail(checked, 1);
+    return checked.ok() ? 0 : Fail(checked);
   }
   SetUpLogging(config->log_format, config->log_level);
 
@@ -72,7 +76,7 @@ int Main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
 
   absl::StatusOr<std::unique_ptr<Gateway>> gateway = Gateway::Start(*config, SLUICE_VERSION);
-  if (!gateway.ok()) return Fail(gateway.status(), 1);
+  if (!gateway.ok()) return Fail(gateway.status());
   std::cout << (*gateway)->ListeningLine() << std::endl;
   LogEvent(LogLevel::kInfo, "serving",
            {{"model", std::string_view(config->served_model_names.front())},

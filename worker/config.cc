@@ -165,6 +165,8 @@ absl::Status ReadYaml(const std::string& path) {
   YAML::Node root;
   try {
     root = YAML::LoadFile(path);
+  } catch (const YAML::BadFile&) {
+    return absl::InvalidArgumentError(absl::StrCat("--config ", path, ": cannot be read"));
   } catch (const YAML::Exception& error) {
     return absl::InvalidArgumentError(absl::StrCat("--config ", path, ": ", error.what()));
   }

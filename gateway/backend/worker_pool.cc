@@ -184,8 +184,10 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
     group.trouble = why;
     if (group.standing == Standing::kEjected) return;
     if (group.standing == Standing::kReady) ++ejections_;
+    const bool first = group.standing == Standing::kUnknown;
     group.standing = Standing::kEjected;
-    Tell(WorkerGroupEvent::Kind::kEjected, group, std::move(why));
+    Tell(first ? WorkerGroupEvent::Kind::kAwaited : WorkerGroupEvent::Kind::kEjected, group,
+         std::move(why));
   }
 
   void ProbeLoop() {

@@ -19,7 +19,8 @@ namespace sluice::gateway {
 
 // Something about a group changed; for logs and metrics.
 struct WorkerGroupEvent {
-  enum class Kind { kReady, kEjected, kRefused, kRemoved };
+  // kAwaited: it has not been ready yet, as at every start; kEjected: it was, or was refused.
+  enum class Kind { kReady, kAwaited, kEjected, kRefused, kRemoved };
   Kind kind = Kind::kReady;
   std::string address;
   std::string detail;  // one sentence: what it serves, or why it is not used

@@ -37,9 +37,10 @@ int RunCheck(const std::vector<std::string>& args, const Terminal& terminal,
     part.args.push_back("--check");
     const auto ended = RunAndWait(absl::StrCat(bin_dir, "/", part.binary), part.args);
     if (!ended.ok()) return Fail(ended.status(), terminal, 1);
-    if (*ended != 0) exit_status = 1;
+    // 2 is their word, and ours, for options or a folder that are wrong.
+    if (*ended != 0 && exit_status != 2) exit_status = *ended == 2 ? 2 : 1;
   }
-  if (exit_status == 0) std::cout << options->model_dir << " can be served." << std::endl;
+  if (exit_status == 0) std::cout << options->model << " can be served." << std::endl;
   return exit_status;
 }
 

@@ -10,8 +10,9 @@
 
 namespace sluice::gateway {
 
-// Returns the process's exit status: 0 when both servers would serve the folder, 1 when one refuses
-// (it says why), 2 for a wrong option. `bin_dir` holds sluice-worker and sluice-gateway.
+// Returns the process's exit status: 0 when both servers would serve the folder, 2 when one refuses
+// the folder or an option (it says why), 1 when a check could not run to its end. `bin_dir` holds
+// sluice-worker and sluice-gateway.
 int RunCheck(const std::vector<std::string>& args, const Terminal& terminal,
              const std::string& bin_dir);
 

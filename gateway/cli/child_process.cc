@@ -155,6 +155,13 @@ bool ChildProcess::EndedWell() const {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+absl::Status ChildProcess::Failure(std::string_view name) const {
+  const int status = wait_status_.value_or(0);
+  const std::string message = absl::StrCat(std::string(name), " ", HowItEnded());
+  return WIFEXITED(status) && WEXITSTATUS(status) == 2 ? absl::InvalidArgumentError(message)
+                                                       : absl::UnavailableError(message);
+}
+
 absl::StatusOr<int> RunAndWait(const std::string& path, const std::vector<std::string>& args) {
   absl::StatusOr<pid_t> pid = Spawn(path, args, /*output_fd=*/-1, /*own_group=*/false);
   if (!pid.ok()) return pid.status();

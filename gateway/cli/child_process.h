@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -41,6 +42,9 @@ class ChildProcess {
   std::string HowItEnded() const;
   // REQUIRES: HasEnded().
   bool EndedWell() const;
+  // HowItEnded() of `name` as an error: INVALID_ARGUMENT when it refused its options or its model
+  // folder (exit status 2), else UNAVAILABLE. REQUIRES: HasEnded().
+  absl::Status Failure(std::string_view name) const;
 
  private:
   ChildProcess(pid_t pid, int output_fd) : pid_(pid), output_fd_(output_fd) {}

@@ -76,6 +76,7 @@ int RunServe(const std::vector<std::string>& args, const Terminal& terminal,
   const absl::Status stop = group.Stop();
   if (!stop.ok()) PrintFailure(stop, terminal);
   if (stopped && stop.ok()) std::cerr << "sluice: stopped" << std::endl;
+  if (absl::IsInvalidArgument(status)) return 2;
   return stopped && stop.ok() ? 0 : 1;
 }
 

@@ -12,8 +12,8 @@
 namespace sluice::gateway {
 
 // Serves until SIGINT or SIGTERM, then drains. Returns the process's exit status: 0 after a drain,
-// 1 when a server could not start or died, 2 for a wrong option. `bin_dir` holds sluice-worker and
-// sluice-gateway.
+// 1 when a server could not start or died, 2 for an option or a model folder that is wrong.
+// `bin_dir` holds sluice-worker and sluice-gateway.
 int RunServe(const std::vector<std::string>& args, const Terminal& terminal,
              const std::string& bin_dir);
 

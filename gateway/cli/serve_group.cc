@@ -122,8 +122,7 @@ absl::Status ServeGroup::CheckTextFiles() {
     ReportProgress();
   }
   if (check_.process->EndedWell()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("sluice-gateway --check ", check_.process->HowItEnded()));
+  return check_.process->Failure("sluice-gateway --check");
 }
 
 absl::Status ServeGroup::Launch(Server* server, const std::vector<std::string>& args) {
@@ -170,7 +169,7 @@ void ServeGroup::ReportProgress() {
   next_report_ = now + kReportInterval;
   const double seconds = std::chrono::duration<double>(now - start_).count();
   std::cerr << terminal_.Dim()
-            << absl::StrFormat("sluice: loading %s, %.0f s so far", options_.model_dir, seconds)
+            << absl::StrFormat("sluice: loading %s, %.0f s so far", options_.model, seconds)
             << terminal_.Reset() << std::endl;
 }
 
@@ -178,7 +177,7 @@ absl::Status ServeGroup::EndedEarly() const {
   if (stop_signals_ > 0) return absl::CancelledError("stopped by a signal");
   for (const Server* server : {&worker_, &gateway_}) {
     if (server->process != nullptr && server->process->HasEnded()) {
-      return absl::UnavailableError(absl::StrCat(server->name, " ", server->process->HowItEnded()));
+      return server->process->Failure(server->name);
     }
   }
   return absl::OkStatus();

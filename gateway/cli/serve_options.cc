@@ -49,6 +49,10 @@ const std::vector<ServeOption>& Table() {
       {{"trust-user-control-tokens", "", "Let clients write control tokens."}, kGateway},
       {{"api-keys-file", "FILE", "Only these bearer tokens may ask."}, kGateway},
       {{"max-body-bytes", "N", "Largest request. Default 16 MiB."}, kGateway},
+      {{"max-unsent-bytes", "N",
+        "Most bytes of one answer that wait for a slow client before its work is cancelled. "
+        "Default 4 MiB."},
+       kGateway},
       {{"drain-timeout", "SECONDS", "How long running requests may go on at a stop. Default 30."},
        kBoth},
       {{"log-format", "text|json", "Default text."}, kBoth},
@@ -84,15 +88,21 @@ absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& a
   ServeOptions options;
   options.help = parsed.Has("help");
   if (options.help) return options;
-  if (parsed.positional.size() != 1) {
+  options.has_config_file = parsed.Has("config");
+  if (parsed.positional.empty() && !options.has_config_file) {
     return absl::InvalidArgumentError(
-        parsed.positional.empty()
-            ? "give the model's folder: sluice serve MODEL_DIR"
-            : absl::StrCat("one model folder is served, but there are ", parsed.positional.size(),
-                           ": '", parsed.positional[0], "' and '", parsed.positional[1], "'"));
+        "give the model's folder: MODEL_DIR, or --config FILE with a line 'model: MODEL_DIR'");
   }
-  options.model_dir = parsed.positional[0];
-  options.worker_args = options.gateway_args = {absl::StrCat("--model=", options.model_dir)};
+  if (parsed.positional.size() > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("one model folder is served, but there are ", parsed.positional.size(), ": '",
+                     parsed.positional[0], "' and '", parsed.positional[1], "'"));
+  }
+  options.model = absl::StrCat("the model of ", parsed.Get("config"));
+  if (!parsed.positional.empty()) {
+    options.model = parsed.positional[0];
+    options.worker_args = options.gateway_args = {absl::StrCat("--model=", options.model)};
+  }
   for (const ServeOption& option : Table()) {
     const std::string name(option.spec.name);
     if (!parsed.Has(name)) continue;
@@ -104,13 +114,13 @@ absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& a
   SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "http-port", &options.http));
   SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "grpc-port", &options.grpc));
   SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "metrics-port", &options.metrics));
-  options.has_config_file = parsed.Has("config");
   return options;
 }
 
 std::string ServeHelp() {
   return absl::StrCat(
       "Usage: sluice serve MODEL_DIR [OPTION]...\n"
+      "       sluice serve --config FILE [OPTION]...   (the file names the model)\n"
       "Serves a Hugging Face model folder on this host: a worker group and a gateway. Ctrl-C "
       "drains "
       "and stops.\n\n",
@@ -120,6 +130,7 @@ std::string ServeHelp() {
 std::string CheckHelp() {
   return absl::StrCat(
       "Usage: sluice check MODEL_DIR [OPTION]...\n"
+      "       sluice check --config FILE [OPTION]...   (the file names the model)\n"
       "Validates a model folder and a configuration without serving: weights, shards, tokenizer "
       "and "
       "chat template.\nTakes the options of serve; ports are not looked at.\n\n",

@@ -16,7 +16,7 @@ struct ServeOptions {
     int number = 0;  // 0: any free one
     bool given = false;
   };
-  std::string model_dir;
+  std::string model;  // as messages call it: the folder, or where its name comes from
   std::vector<std::string> worker_args;   // without --listen, --grpc-port and --metrics-port
   std::vector<std::string> gateway_args;  // without --workers and the ports
   // Not given: the well-known port, and any free one where that is taken (HTTP: refused instead,
@@ -28,7 +28,7 @@ struct ServeOptions {
   bool help = false;
 };
 
-// INVALID_ARGUMENT names the option, or says that the model folder is missing.
+// INVALID_ARGUMENT names the option, or says that neither a folder nor a file names the model.
 absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& args);
 std::string ServeHelp();
 

@@ -67,7 +67,7 @@ def assert_serve_refuses(folder, named, *options):
         while server.process.poll() is None:
             assert not listening_sockets(processes_in_session(server.session)), "a port listens"
         server.reader.join()
-        assert server.process.returncode == 1, server.text()
+        assert server.process.returncode == 2, server.text()
         assert_one_sentence(server.text(), named)
         assert not server.addresses
         assert not processes_in_session(server.session)
@@ -92,7 +92,7 @@ def test_shards_with_an_index_pass(good, tmp_path):
 def test_check_refuses(broken):
     folder, named = broken
     result = check(folder)
-    assert result.returncode == 1, result.stdout + result.stderr
+    assert result.returncode == 2, result.stdout + result.stderr
     assert_one_sentence(result.stderr, named)
     assert "can be served" not in result.stdout
 
@@ -110,12 +110,12 @@ def test_serve_refuses_broken_text_files_before_it_listens(broken):
 def test_three_ranks_are_refused_with_the_numbers(good):
     named = [r"tp-size", r"\b3\b", r"\b2\b"]
     result = check(good, "--tp-size=3")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert_one_sentence(result.stderr, named)
     assert_serve_refuses(good, named, "--tp-size=3")
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     result = check(tmp_path / "nowhere")
-    assert result.returncode == 1 and "nowhere" in result.stderr
+    assert result.returncode == 2 and "nowhere" in result.stderr
     assert_serve_refuses(tmp_path / "nowhere", ["nowhere"])

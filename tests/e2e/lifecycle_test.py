@@ -106,12 +106,13 @@ def test_two_side_by_side(model_dir):
 
 def test_one_configuration_file_serves_both_servers(model_dir, tmp_path):
     config = tmp_path / "sluice.yaml"
-    config.write_text("served-model-name: tiny\ntp-size: 2\ndevice: cpu\nmax-model-len: 512\nmax_queued_tokens: 100000\n"
+    config.write_text(f"model: {model_dir}\nserved-model-name: tiny\ntp-size: 2\ndevice: cpu\nmax-model-len: 512\nmax_queued_tokens: 100000\n"
                       "http-port: 0\ngrpc-port: 0\nmetrics-port: 0\nmax-body-bytes: 5000\nlog-level: debug\n")
-    checked = subprocess.run([SLUICE, "check", model_dir, "--config", config], capture_output=True, text=True,
+    checked = subprocess.run([SLUICE, "check", "--config", config], capture_output=True, text=True,
                              timeout=120, check=False)
     assert checked.returncode == 0, checked.stderr
-    with SluiceServer(model_dir, f"--config={config}", ports=False) as server:
+    assert f"the model of {config} can be served" in checked.stdout
+    with SluiceServer(f"--config={config}", ports=False) as server:
         ask(server)
         assert len(children_named(server, "sluice-worker")) == 3  # the launcher and two ranks
         connection = connect(server)
@@ -125,7 +126,13 @@ def test_a_mistake_in_the_configuration_file_is_named(model_dir, tmp_path):
     config.write_text("tp-sise: 2\n")
     checked = subprocess.run([SLUICE, "check", model_dir, "--config", config], capture_output=True, text=True,
                              timeout=120, check=False)
-    assert checked.returncode == 1 and "tp-sise" in checked.stderr and str(config) in checked.stderr
+    assert checked.returncode == 2 and "tp-sise" in checked.stderr and str(config) in checked.stderr
+    for text, said in (("http-port: abc\n", ["http-port", "'abc'"]), ("tp_size: x\n", ["tp-size", "'x'"])):
+        config.write_text(text)
+        checked = subprocess.run([SLUICE, "check", model_dir, "--config", config], capture_output=True, text=True,
+                                 timeout=120, check=False)
+        assert checked.returncode == 2
+        assert [line for line in checked.stderr.splitlines() if all(word in line for word in [*said, str(config)])]
 
 
 def children_named(server, name):

@@ -43,20 +43,24 @@ TEST_F(GatewayFlagsTest, RefusesWhatItCannotUse) {
               HasSubstr("--http-port must be from 0 to 65535, not 70000"));
   EXPECT_THAT(Refused({model_, "--workers=a:1", "--log-format=xml"}, 2),
               HasSubstr("--log-format must be text or json, not 'xml'"));
+  EXPECT_THAT(Refused({model_, "--workers=a:1", "--http-port=abc"}, 2),
+              HasSubstr("--http-port must be a whole number, not 'abc'"));
+  EXPECT_THAT(Refused({model_, "--workers=a:1", "--http-prot=1"}, 2),
+              HasSubstr("there is no option --http-prot"));
   EXPECT_THAT(Refused({model_, "--workers=a:1", "stray"}, 2), HasSubstr("'stray' is no option"));
-  EXPECT_THAT(Refused({model_, "--workers=a:1", "--api-keys-file=/nowhere"}, 1),
+  EXPECT_THAT(Refused({model_, "--workers=a:1", "--api-keys-file=/nowhere"}, 2),
               HasSubstr("/nowhere"));
-  EXPECT_THAT(Refused({model_, "--workers=a:1", "--listen=localhost"}, 1),
+  EXPECT_THAT(Refused({model_, "--workers=a:1", "--listen=localhost"}, 2),
               HasSubstr("not an IP address"));
 }
 
 TEST_F(GatewayFlagsTest, RefusesABrokenModelFolder) {
   const std::filesystem::path folder = ::testing::TempDir() + "broken_model";
   std::filesystem::create_directories(folder);
-  EXPECT_THAT(Refused({"--model=" + folder.string(), "--workers=a:1"}, 1),
+  EXPECT_THAT(Refused({"--model=" + folder.string(), "--workers=a:1"}, 2),
               HasSubstr("tokenizer.json"));
   std::ofstream(folder / "tokenizer.json") << "{\"model\": ";
-  EXPECT_THAT(Refused({"--model=" + folder.string(), "--check"}, 1), HasSubstr("tokenizer.json"));
+  EXPECT_THAT(Refused({"--model=" + folder.string(), "--check"}, 2), HasSubstr("tokenizer.json"));
 }
 
 TEST_F(GatewayFlagsTest, ChecksWithoutListening) { EXPECT_EQ(Refused({model_, "--check"}, 0), ""); }
@@ -92,7 +96,10 @@ TEST_F(GatewayFlagsTest, RefusesABadYamlFile) {
   EXPECT_THAT(Refused({"--config=" + WriteFile("bad.yaml", "- a\n")}, 2),
               HasSubstr("is not a map"));
   EXPECT_THAT(Refused({"--config=" + WriteFile("bad.yaml", "a: [\n")}, 2), HasSubstr("bad.yaml"));
-  EXPECT_THAT(Refused({"--config=/nowhere.yaml"}, 2), HasSubstr("/nowhere.yaml"));
+  EXPECT_THAT(Refused({"--config=" + WriteFile("bad.yaml", "http_port: abc\n")}, 2),
+              HasSubstr("bad.yaml: http_port must be a whole number, not 'abc'"));
+  EXPECT_EQ(Refused({"--config=/nowhere.yaml"}, 2),
+            "sluice-gateway: --config /nowhere.yaml: cannot be read\n");
 }
 
 }  // namespace

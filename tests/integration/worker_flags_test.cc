@@ -49,7 +49,7 @@ TEST(WorkerFlagsTest, BadFlagsAreOneSentence) {
       {{model, "--rank=1", "--tp-size=2"}, "--leader is missing"},
       {{model, "--rank=2", "--tp-size=2"}, "--rank 2"},
       {{model, "--log-format=xml"}, "must be text or json"},
-      {{model, "--config=/nowhere.yaml"}, "/nowhere.yaml"},
+      {{model, "--config=/nowhere.yaml"}, "--config /nowhere.yaml: cannot be read"},
       {{"--model=/nowhere"}, "/nowhere"},
   };
   for (const Refusal& refusal : refusals) ExpectRefused(refusal.arguments, refusal.says);

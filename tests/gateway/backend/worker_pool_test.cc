@@ -106,7 +106,7 @@ TEST_F(WorkerPoolTest, NoGroupReadyIsUnavailableAtOnce) {
     address = gone.address();
   }
   Start({address});
-  events_.Await(Kind::kEjected, address);
+  events_.Await(Kind::kAwaited, address);
   const absl::Status status = Generate()->AwaitDone();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr(address));

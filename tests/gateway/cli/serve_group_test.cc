@@ -44,7 +44,7 @@ class ServeGroupTest : public ::testing::Test {
                absl::StrCat("serve_group_", getpid(), "_",
                             ::testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::create_directories(bin_dir_);
-    options_.model_dir = "model";
+    options_.model = "model";
     options_.http = options_.grpc = options_.metrics = {0, true};
   }
   void TearDown() override {

@@ -24,6 +24,15 @@ TEST(ServeOptionsTest, EachServerGetsItsOwn) {
   EXPECT_FALSE(options->grpc.given);
 }
 
+TEST(ServeOptionsTest, AFileMayNameTheModel) {
+  const auto options = ParseServeOptions({"--config=f.yaml", "--max-unsent-bytes=70000"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->model, "the model of f.yaml");
+  EXPECT_THAT(options->worker_args, ElementsAre("--config=f.yaml"));
+  EXPECT_THAT(options->gateway_args, ElementsAre("--config=f.yaml", "--max-unsent-bytes=70000"));
+  EXPECT_EQ(ParseServeOptions({"dir", "--config=f.yaml"})->model, "dir");
+}
+
 TEST(ServeOptionsTest, NamesWhatIsWrong) {
   EXPECT_THAT(std::string(ParseServeOptions({}).status().message()), HasSubstr("MODEL_DIR"));
   EXPECT_THAT(std::string(ParseServeOptions({"a", "b"}).status().message()),
