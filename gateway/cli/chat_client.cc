@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/cli/openai_chunk.h"
 #include "gateway/cli/sse_parser.h"
 
 namespace sluice::gateway {
@@ -28,13 +29,9 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// The server's own words where the body has OpenAI's shape.
 absl::Status ServerError(int status, const std::string& body) {
-  const Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  std::string message;
-  if (const Json* error = Find(parsed, "error")) message = StringAt(*error, "message");
-  if (message.empty()) message = body.substr(0, 200);
-  return absl::FailedPreconditionError(absl::StrCat("the server answered ", status, ": ", message));
+  return absl::FailedPreconditionError(
+      absl::StrCat("the server answered ", status, ": ", OpenAiErrorMessage(body)));
 }
 
 // Reads the chunks of one streamed answer.
@@ -48,7 +45,7 @@ class AnswerStream {
       error_body_.append(piece);
       return;
     }
-    for (const std::string& event : parser_.Feed(piece)) ReadEvent(event);
+    parser_.Feed(piece, [this](std::string_view event) { ReadEvent(event); });
   }
 
   const std::string& text() const { return text_; }
@@ -58,39 +55,24 @@ class AnswerStream {
   bool done() const { return done_; }
 
  private:
-  void ReadEvent(const std::string& event) {
+  void ReadEvent(std::string_view event) {
     if (event == "[DONE]") {
       done_ = true;
       return;
     }
-    const Json chunk = Json::parse(event, nullptr, /*allow_exceptions=*/false);
-    if (const Json* failure = Find(chunk, "error")) {
-      error_ = absl::UnavailableError(
-          absl::StrCat("the server ended the answer: ", StringAt(*failure, "message")));
+    const std::optional<OpenAiChunk> chunk = ReadOpenAiChunk(event);
+    if (!chunk.has_value()) return;
+    if (chunk->error.has_value()) {
+      error_ = absl::UnavailableError(absl::StrCat("the server ended the answer: ", *chunk->error));
       return;
     }
-    if (const Json* usage = Find(chunk, "usage")) {
-      const Json* tokens = Find(*usage, "completion_tokens");
-      if (tokens != nullptr && tokens->is_number_integer()) {
-        stats_.completion_tokens = tokens->get<int>();
-      }
+    if (chunk->usage.has_value() && chunk->usage->completion_tokens >= 0) {
+      stats_.completion_tokens = static_cast<int>(chunk->usage->completion_tokens);
     }
-    const Json* choices = Find(chunk, "choices");
-    if (choices == nullptr || !choices->is_array() || choices->empty()) return;
-    const Json& choice = choices->front();
-    if (std::string reason = StringAt(choice, "finish_reason"); !reason.empty()) {
-      stats_.finish_reason = std::move(reason);
-    }
-    if (const Json* delta = Find(choice, "delta")) ReadDelta(*delta);
-  }
-
-  void ReadDelta(const Json& delta) {
-    std::string thinking = StringAt(delta, "reasoning_content");
-    if (thinking.empty()) thinking = StringAt(delta, "reasoning");
-    Emit(AnswerPart::kThinking, thinking);
-    const std::string content = StringAt(delta, "content");
-    text_ += content;
-    Emit(AnswerPart::kText, content);
+    if (!chunk->finish_reason.empty()) stats_.finish_reason = chunk->finish_reason;
+    Emit(AnswerPart::kThinking, chunk->reasoning);
+    text_ += chunk->content;
+    Emit(AnswerPart::kText, chunk->content);
   }
 
   void Emit(AnswerPart part, const std::string& piece) {
@@ -113,24 +95,28 @@ class AnswerStream {
 
 }  // namespace
 
-absl::Status ChatClient::Connect() {
-  if (!options_.model.empty()) return absl::OkStatus();
+absl::StatusOr<std::string> FirstServedModel(const HttpUrl& url, const std::string& bearer_token) {
   HttpLimits limits;
   limits.silence = std::chrono::seconds(10);
   std::string body;
-  const HttpRequest request{options_.url, "/v1/models", "", options_.bearer_token};
   const absl::StatusOr<int> status =
-      Fetch(request, limits, [&body](int, std::string_view piece) { body.append(piece); });
+      Fetch({url, "/v1/models", "", bearer_token}, limits,
+            [&body](int, std::string_view piece) { body.append(piece); });
   if (!status.ok()) return status.status();
   if (*status != 200) return ServerError(*status, body);
   const Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
   const Json* data = Find(parsed, "data");
-  if (data != nullptr && data->is_array() && !data->empty()) {
-    options_.model = StringAt(data->front(), "id");
-  }
-  if (options_.model.empty()) {
-    return absl::UnavailableError("the server lists no model yet; try again, or give --model");
-  }
+  std::string model;
+  if (data != nullptr && data->is_array() && !data->empty()) model = StringAt(data->front(), "id");
+  if (!model.empty()) return model;
+  return absl::UnavailableError("the server lists no model yet; try again, or give --model");
+}
+
+absl::Status ChatClient::Connect() {
+  if (!options_.model.empty()) return absl::OkStatus();
+  const absl::StatusOr<std::string> model = FirstServedModel(options_.url, options_.bearer_token);
+  if (!model.ok()) return model.status();
+  options_.model = *model;
   return absl::OkStatus();
 }
 

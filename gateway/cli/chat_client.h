@@ -40,6 +40,9 @@ enum class AnswerPart { kThinking, kText };
 // A piece of the answer as it arrives.
 using AnswerReader = std::function<void(AnswerPart part, std::string_view piece)>;
 
+// The first model that an OpenAI-compatible server lists. The server's own message when it refuses.
+absl::StatusOr<std::string> FirstServedModel(const HttpUrl& url, const std::string& bearer_token);
+
 class ChatClient {
  public:
   explicit ChatClient(ChatOptions options) : options_(std::move(options)) {}

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/cli/chat_command.h"
 
-#include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <fstream>
 #include <iostream>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "gateway/cli/chat_client.h"
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/interrupt.h"
 #include "gateway/cli/line_reader.h"
 
 namespace sluice::gateway {
@@ -64,29 +61,6 @@ struct ChatCommandLine {
   bool stats = false;
   std::string stats_file;
 };
-
-absl::StatusOr<std::optional<double>> NumberOption(const ParsedOptions& parsed, const char* name) {
-  if (!parsed.Has(name)) return std::optional<double>();
-  double value = 0;
-  if (!absl::SimpleAtod(parsed.Get(name), &value)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--", name, " must be a number, not '", parsed.Get(name), "'"));
-  }
-  return std::optional<double>(value);
-}
-
-template <typename Int>
-absl::StatusOr<std::optional<Int>> IntOption(const ParsedOptions& parsed, const char* name) {
-  if (!parsed.Has(name)) return std::optional<Int>();
-  const std::string text = parsed.Get(name);
-  Int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--", name, " must be a whole number, not '", text, "'"));
-  }
-  return std::optional<Int>(value);
-}
 
 absl::StatusOr<std::optional<bool>> ParseThinking(std::string_view text) {
   if (text == "on") return std::optional<bool>(true);
@@ -322,15 +296,6 @@ std::string ReadAllOfStdin() {
   }
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
-}
-
-// SIGINT becomes readable data, for the prompt and for a running answer alike.
-int MakeInterruptFd() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 }  // namespace

@@ -2,9 +2,11 @@
 #include "gateway/cli/command_line.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace sluice::gateway {
@@ -116,6 +118,17 @@ absl::StatusOr<ParsedOptions> ParseOptions(const std::vector<std::string>& args,
     }
   }
   return parsed;
+}
+
+absl::StatusOr<std::optional<double>> NumberOption(const ParsedOptions& parsed,
+                                                   std::string_view name) {
+  if (!parsed.Has(name)) return std::optional<double>();
+  double value = 0;
+  if (absl::SimpleAtod(parsed.Get(name), &value) && std::isfinite(value)) {
+    return std::optional<double>(value);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", std::string(name), " must be a number, not '", parsed.Get(name), "'"));
 }
 
 std::string OptionsHelp(const std::vector<OptionSpec>& specs) {

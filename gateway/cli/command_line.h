@@ -4,11 +4,15 @@
 // options are not, so the `sluice` binary reads its own. Pure functions, any thread.
 #pragma once
 
+#include <charconv>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace sluice::gateway {
@@ -32,6 +36,21 @@ struct ParsedOptions {
 // INVALID_ARGUMENT names the option, and the known one that it resembles.
 absl::StatusOr<ParsedOptions> ParseOptions(const std::vector<std::string>& args,
                                            const std::vector<OptionSpec>& specs);
+
+// The option's value as a finite number, or as a whole number that Int holds; nothing when it was
+// not given. INVALID_ARGUMENT names the option and the text.
+absl::StatusOr<std::optional<double>> NumberOption(const ParsedOptions& parsed,
+                                                   std::string_view name);
+template <typename Int>
+absl::StatusOr<std::optional<Int>> IntOption(const ParsedOptions& parsed, std::string_view name) {
+  if (!parsed.Has(name)) return std::optional<Int>();
+  const std::string text = parsed.Get(name);
+  Int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size()) return std::optional<Int>(value);
+  return absl::InvalidArgumentError("--" + std::string(name) + " must be a whole number, not '" +
+                                    text + "'");
+}
 
 // One line per option, or two where the name is long; at most 100 columns.
 std::string OptionsHelp(const std::vector<OptionSpec>& specs);

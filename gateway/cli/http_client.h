@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// A blocking HTTP/1.1 request whose body may stream in and which a file descriptor can interrupt:
-// what a terminal needs of HTTP. Each call opens and closes its own connection. Plain http only.
-// Any thread.
+// HTTP/1.1 as the terminal's commands need it, plain http only. Fetch: one request that blocks,
+// whose body may stream in and which a file descriptor can interrupt. HttpClient: any number of
+// requests at once on the caller's thread, for `sluice bench`.
 #pragma once
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace sluice::gateway {
@@ -42,9 +44,44 @@ struct HttpLimits {
 // Called with the status code and each piece of the body, in order.
 using HttpBodyReader = std::function<void(int status, std::string_view piece)>;
 
-// The status code, once the body has ended. UNAVAILABLE when the server cannot be reached or goes
-// away, DEADLINE_EXCEEDED when a limit passes, CANCELLED when interrupted.
+// The status code, once the body has ended. Opens and closes a connection of its own. UNAVAILABLE
+// when the server cannot be reached or goes away, DEADLINE_EXCEEDED when a limit passes, CANCELLED
+// when interrupted. Any thread.
 absl::StatusOr<int> Fetch(const HttpRequest& request, const HttpLimits& limits,
                           const HttpBodyReader& on_body);
+
+struct HttpReply {
+  int status = 0;
+  std::string retry_after;  // that header as the server sent it; empty: none
+};
+// Called once, after the last piece of the body. Errors as Fetch's; CANCELLED after HttpCancel.
+using HttpEndReader = std::function<void(const absl::StatusOr<HttpReply>& reply)>;
+// Ends a request early; does nothing once it has ended.
+using HttpCancel = std::function<void()>;
+
+// Keeps connections open and uses them again; as many as requests run at once. Single threaded:
+// callbacks run inside RunOnce, and may Send.
+class HttpClient {
+ public:
+  // Looks the host up, blocking. UNAVAILABLE when it is not found. `limits.interrupt_fd` is not
+  // looked at.
+  static absl::StatusOr<std::unique_ptr<HttpClient>> Create(const HttpUrl& server,
+                                                            const HttpLimits& limits);
+  // Requests that still run are dropped without a word.
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  // `request.url` must be the server's. A request whose kept connection turns out closed before a
+  // byte of the answer came goes out once more on a new one.
+  HttpCancel Send(HttpRequest request, HttpBodyReader on_body, HttpEndReader on_end);
+  // Waits until `deadline` for something to happen, and handles what has.
+  void RunOnce(std::chrono::steady_clock::time_point deadline);
+
+ private:
+  struct Impl;
+  explicit HttpClient(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace sluice::gateway

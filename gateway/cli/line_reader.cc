@@ -2,11 +2,12 @@
 #include "gateway/cli/line_reader.h"
 
 #include <poll.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <utility>
+
+#include "gateway/cli/interrupt.h"
 
 namespace sluice::gateway {
 
@@ -39,12 +40,6 @@ LineReader::Line LineReader::Read() {
     } else {
       ended_ = true;
     }
-  }
-}
-
-void DrainInterrupts(int interrupt_fd) {
-  signalfd_siginfo info;
-  while (read(interrupt_fd, &info, sizeof(info)) > 0) {
   }
 }
 

@@ -28,7 +28,4 @@ class LineReader {
   bool ended_ = false;
 };
 
-// Takes what has arrived on a signalfd, so that it does not interrupt what comes next.
-void DrainInterrupts(int interrupt_fd);
-
 }  // namespace sluice::gateway

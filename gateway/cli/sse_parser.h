@@ -5,18 +5,20 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "absl/functional/function_ref.h"
 
 namespace sluice::gateway {
 
 class SseParser {
  public:
-  // The data of every event that `bytes` completes, in order.
-  std::vector<std::string> Feed(std::string_view bytes);
+  // Calls `on_event` with the data of every event that `bytes` completes, in order. The view is
+  // good for the call.
+  void Feed(std::string_view bytes, absl::FunctionRef<void(std::string_view data)> on_event);
 
  private:
-  void EndLine(std::vector<std::string>* events);
-  std::string line_;
+  void TakeLine(std::string_view line, absl::FunctionRef<void(std::string_view data)> on_event);
+  std::string line_;  // the beginning of one that is not whole yet
   std::string data_;
   bool has_data_ = false;
   bool last_was_cr_ = false;

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <memory>
+#include <vector>
+
 #include "tests/gateway/cli/canned_server.h"
 
 namespace sluice::gateway {
@@ -88,6 +91,27 @@ TEST(FetchTest, SilenceHasALimit) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(FetchFrom(server, "", limits).status.status()));
 }
 
+// What is there is handed out at once, even where the answer goes on.
+TEST(FetchTest, APieceDoesNotWaitForTheNext) {
+  int fds[2];
+  ASSERT_EQ(pipe(fds), 0);
+  CannedServer server({"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nd"},
+                      /*hold_open=*/true);
+  const HttpRequest request{*ParseHttpUrl(server.url()), "/", "", ""};
+  HttpLimits limits;
+  limits.interrupt_fd = fds[0];
+  std::string body;
+  const auto status = Fetch(request, limits, [&](int, std::string_view piece) {
+    body.append(piece);
+    if (body == "abcd") {
+      EXPECT_EQ(write(fds[1], "x", 1), 1);
+    }
+  });
+  EXPECT_TRUE(absl::IsCancelled(status.status())) << status.status();
+  close(fds[0]);
+  close(fds[1]);
+}
+
 TEST(FetchTest, AReadableDescriptorInterrupts) {
   int fds[2];
   ASSERT_EQ(pipe(fds), 0);
@@ -108,21 +132,115 @@ TEST(FetchTest, AnInterruptAmidAStreamEndsIt) {
   int fds[2];
   ASSERT_EQ(pipe(fds), 0);
   std::string stream = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-  for (int i = 0; i < 20000; ++i) stream += "1\r\nx\r\n";
+  for (int i = 0; i < 60000; ++i) stream += "1\r\nx\r\n";
   CannedServer server({stream}, /*hold_open=*/true);
   const HttpRequest request{*ParseHttpUrl(server.url()), "/", "", ""};
   HttpLimits limits;
   limits.interrupt_fd = fds[0];
   size_t pieces = 0;
-  const auto status = Fetch(request, limits, [&](int, std::string_view) {
-    if (++pieces == 100) {
+  size_t bytes = 0;
+  const auto status = Fetch(request, limits, [&](int, std::string_view piece) {
+    bytes += piece.size();
+    if (++pieces == 2) {
       EXPECT_EQ(write(fds[1], "x", 1), 1);
     }
   });
   EXPECT_TRUE(absl::IsCancelled(status.status())) << status.status();
-  EXPECT_LT(pieces, 20000u);
+  EXPECT_LT(bytes, 60000u);
   close(fds[0]);
   close(fds[1]);
+}
+
+// Requests on one HttpClient until they have all ended.
+struct Sent {
+  std::string body;
+  absl::StatusOr<HttpReply> reply = absl::UnknownError("still runs");
+  HttpCancel cancel;
+};
+
+class HttpClientTest : public ::testing::Test {
+ protected:
+  void Connect(const CannedServer& server) {
+    url_ = *ParseHttpUrl(server.url());
+    client_ = *HttpClient::Create(url_, {});
+  }
+  Sent* Send(std::string body = "{}") {
+    sent_.push_back(std::make_unique<Sent>());
+    Sent* sent = sent_.back().get();
+    ++running_;
+    sent->cancel = client_->Send(
+        {url_, "/x", std::move(body), ""},
+        [sent](int, std::string_view piece) { sent->body.append(piece); },
+        [this, sent](const absl::StatusOr<HttpReply>& reply) {
+          sent->reply = reply;
+          --running_;
+        });
+    return sent;
+  }
+  void AwaitAll() {
+    while (running_ > 0) {
+      client_->RunOnce(std::chrono::steady_clock::now() + std::chrono::seconds(30));
+    }
+  }
+  HttpUrl url_;
+  std::unique_ptr<HttpClient> client_;
+  std::vector<std::unique_ptr<Sent>> sent_;
+  int running_ = 0;
+};
+
+constexpr char kTwoPieces[] =
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n";
+
+TEST_F(HttpClientTest, AClosedKeptConnectionIsReplaced) {
+  // The server closes each connection after its answer without having said so.
+  CannedServer server({kTwoPieces, kTwoPieces, kTwoPieces});
+  Connect(server);
+  for (int i = 0; i < 3; ++i) {
+    Sent* sent = Send();
+    AwaitAll();
+    ASSERT_TRUE(sent->reply.ok()) << sent->reply.status();
+    EXPECT_EQ(sent->reply->status, 200);
+    EXPECT_EQ(sent->body, "abc");
+  }
+  EXPECT_EQ(server.requests().size(), 3u);
+}
+
+TEST_F(HttpClientTest, AnErrorsRetryAfterIsHandedOut) {
+  CannedServer server({"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\n{}"});
+  Connect(server);
+  Sent* sent = Send();
+  AwaitAll();
+  ASSERT_TRUE(sent->reply.ok()) << sent->reply.status();
+  EXPECT_EQ(sent->reply->status, 429);
+  EXPECT_EQ(sent->reply->retry_after, "7");
+}
+
+TEST_F(HttpClientTest, ABreakAmidTheAnswerIsNotTriedAgain) {
+  CannedServer server({kTwoPieces, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", kTwoPieces});
+  Connect(server);
+  Send();
+  AwaitAll();
+  Sent* cut = Send();
+  AwaitAll();
+  EXPECT_TRUE(absl::IsUnavailable(cut->reply.status())) << cut->reply.status();
+  EXPECT_EQ(cut->body, "abc");
+  EXPECT_EQ(server.requests().size(), 2u);
+}
+
+TEST_F(HttpClientTest, ACancelledRequestEndsAtOnce) {
+  CannedServer server({"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"}, /*hold_open=*/true);
+  Connect(server);
+  Sent* sent = Send();
+  while (sent->body.empty()) {
+    client_->RunOnce(std::chrono::steady_clock::now() + std::chrono::seconds(30));
+  }
+  sent->cancel();
+  AwaitAll();
+  EXPECT_TRUE(absl::IsCancelled(sent->reply.status())) << sent->reply.status();
+  sent->cancel();  // nothing to do any more
+  // One that was dropped with its client, mid-flight.
+  Send();
+  client_.reset();
 }
 
 }  // namespace
