@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What quantize.py packs, the independent reader of tests/reference/ unpacks to the very weights it rounded to; and a
-folder that checkpoint.py writes loads there and computes what the training's own model computes.
+"""What quantize.py packs, the independent reader of tests/reference/ unpacks to the very weights it rounded to; the scales
+it looks for leave the model's function as it was; and a folder that checkpoint.py writes loads there and computes what the training's own model computes.
 
 Ends with 77 (skipped) where torch or transformers is missing: tests/run.sh does not install them, they are a gigabyte.
 """
@@ -50,6 +50,24 @@ def check_straight_through_gradient():
     assert torch.equal(weight.grad, torch.arange(128.0).expand(8, 128))
 
 
+@torch.no_grad()
+def check_folded_scales_leave_the_model_as_it_was():
+    model = Qwen3(Config(vocab_size=512, num_hidden_layers=2)).eval()
+    for name, weight in model.named_parameters():
+        if name.endswith("norm.weight"):
+            weight.uniform_(0.1, 3)  # channels that differ, so that there is something to scale
+    ids, positions, documents = torch.randint(0, 512, (2, 64)), torch.arange(64).repeat(2, 1), torch.ones(2, 64, dtype=torch.long)
+    before = model.hidden(ids, positions, dense_attention(documents))
+    weights = [module.weight.clone() for _, module in quantize.linears(model)]
+    inputs = quantize.collect_inputs(model, (ids, None, positions, documents), dense_attention)
+    gains = []
+    quantize.apply_awq(model, inputs, lambda text: gains.extend(float(part.split("/")[1]) for part in text.split()[-4:]))
+    assert any(not torch.equal(old, module.weight) for old, (_, module) in zip(weights, quantize.linears(model)))
+    assert len(gains) == 8 and max(gains) <= 1 and min(gains) < 0.98  # no place is worse than plain rounding, some better
+    after = model.hidden(ids, positions, dense_attention(documents))
+    assert (after - before).abs().max() < 1e-4 * before.abs().max()
+
+
 def check_folder():
     tokenizer = Tokenizer.from_file(str(DEMO / "sluice-demo" / "tokenizer.json"))
     model = Qwen3(Config(vocab_size=tokenizer.get_vocab_size(), num_hidden_layers=2)).eval()
@@ -70,6 +88,6 @@ def check_folder():
             assert (logits - read).abs().max() < 1e-4 * (read.max() - read.min()), (logits - read).abs().max()
 
 
-for part in (check_packing, check_straight_through_gradient, check_folder):
+for part in (check_packing, check_straight_through_gradient, check_folded_scales_leave_the_model_as_it_was, check_folder):
     part()
     print(part.__name__, "well")
