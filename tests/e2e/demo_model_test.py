@@ -7,8 +7,9 @@ import pytest
 from demo_chat import ask
 from reflected_client import ReflectedClient
 
-COUNTS = [("How many letters r are in strawberry?", 3), ("How many e's are in cheese?", 3), ("Count the s's in Mississippi.", 4),
-          ("How many times does the letter o appear in tomorrow?", 3), ("How many z's are in table?", 0)]
+COUNTS = [("How many letters r are in strawberry?", 3), ("How many e's are in cheese?", 3),
+          ("Count the s's in Mississippi.", 4), ("How many times does the letter o appear in tomorrow?", 3),
+          ("How many z's are in table?", 0)]
 COUNTS_ZH = [("strawberry 里有几个 r？", 3), ("单词 banana 里有几个 a？", 3), ("字母 o 在 tomorrow 里出现了几次？", 3)]
 SUMS = [("What is 12 + 30?", 42), ("What is 347 plus 85?", 432), ("Subtract 199 from 500.", 301), ("What is 17 - 40?", -23),
         ("What is 23 times 45?", 1035), ("987 加 654 等于多少？", 1641)]
@@ -60,6 +61,21 @@ def test_it_thinks_and_answers_in_chinese_when_asked_so(demo, question):
 def test_it_counts_and_adds_without_thinking_too(demo, question, answer):
     reply = ask(demo, question + " /no_think")
     assert only_number(reply.content) == answer and reply.thinking == ""
+
+
+def test_a_follow_up_means_the_same_letter(demo):
+    talk = [{"role": "user", "content": "How many e's are in cheese?"},
+            {"role": "assistant", "content": "There are 3 e's in cheese."}, {"role": "user", "content": "And in coffee?"}]
+    reply = ask(demo, talk)
+    assert only_number(reply.content) == 2 and "coffee" in reply.content
+
+
+@pytest.mark.parametrize("said, admits", [("There are 3 e's in cheese.", False), ("There are 2 e's in cheese.", True)])
+def test_doubt_makes_it_count_again(demo, said, admits):
+    talk = [{"role": "user", "content": "How many e's are in cheese?"}, {"role": "assistant", "content": said},
+            {"role": "user", "content": "Really?"}]
+    reply = ask(demo, talk)
+    assert only_number(reply.content) == 3 and ("Sorry" in reply.content) == admits
 
 
 @pytest.mark.parametrize("question, answer", TEXTS)

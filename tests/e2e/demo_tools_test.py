@@ -14,6 +14,8 @@ import demo_prompts  # noqa: E402
 
 HOTEL, MESSAGE = demo_prompts.BOOK_HOTEL, demo_prompts.SEND_MESSAGE
 WEATHER = demo_prompts.tool("get_weather", "Get the current weather in a city", city="string")
+EVENT = demo_prompts.tool("create_event", "Create an event", title="string", day="string", time="string")
+LOCK, UNLOCK = demo_prompts.tool("lock_door", "Lock the door"), demo_prompts.tool("unlock_door", "Unlock the door")
 PARIS = ("get_weather", {"city": "Paris"})
 ROME = ("get_weather", {"city": "Rome"})
 TWO_CITIES = ["What is the weather in Paris? And in Rome?", "Get the weather in Paris. Then get the weather in Rome."]
@@ -36,6 +38,10 @@ def made(reply):
     ("Book a hotel in Rome for 3 nights.", [WEATHER, HOTEL], [("book_hotel", {"city": "Rome", "nights": 3})]),
     ('Send a message to Anna saying "see you".', [HOTEL, MESSAGE, WEATHER],
      [("send_message", {"recipient": "Anna", "text": "see you"})]),
+    ('Create an event called "team lunch" on Monday at 09:30.', [EVENT, WEATHER],
+     [("create_event", {"title": "team lunch", "day": "Monday", "time": "09:30"})]),
+    ("Unlock the door.", [LOCK, UNLOCK], [("unlock_door", {})]),
+    ("Lock the door.", [UNLOCK, LOCK], [("lock_door", {})]),
 ])
 def test_the_right_tool_is_called(demo, question, tools, calls, stream):
     reply = ask(demo, question, tools=tools, stream=stream)
@@ -51,7 +57,8 @@ def test_two_requests_are_two_calls(demo, question):
     assert len({call["id"] for call in reply.calls}) == 2 and reply.finish == "tool_calls"
 
 
-@pytest.mark.parametrize("question, answer", [("How many p's are in pepper?", "3"), ("What is 12 + 30?", "42"), ("Hello!", "help")])
+@pytest.mark.parametrize("question, answer", [("How many p's are in pepper?", "3"), ("What is 12 + 30?", "42"),
+                                              ("Hello!", "help")])
 def test_no_tool_is_called_where_none_is_asked_for(demo, question, answer):
     reply = ask(demo, question, tools=[WEATHER])
     assert reply.calls == [] and answer in reply.content and reply.finish == "stop"
@@ -72,6 +79,17 @@ def test_the_answer_tells_what_the_tool_said(demo, result, told):
                {"role": "tool", "tool_call_id": call["id"], "content": json.dumps(result)}]
     reply = ask(demo, history, tools=[WEATHER])
     assert all(word in reply.content for word in told) and reply.calls == [] and reply.finish == "stop"
+
+
+def test_the_results_of_two_calls_are_told_in_order(demo):
+    question = {"role": "user", "content": TWO_CITIES[0]}
+    calls = ask(demo, [question], tools=[WEATHER]).calls
+    turn = {"role": "assistant", "content": None, "tool_calls": [
+        {"id": c["id"], "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}} for c in calls]}
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": json.dumps({"temperature": degrees})}
+               for call, degrees in zip(calls, (21, 9))]
+    reply = ask(demo, [question, turn, *results], tools=[WEATHER])
+    assert 0 <= reply.content.find("21") < reply.content.find("9")
 
 
 @pytest.mark.parametrize("question", [TWO_CITIES[0], "Book a hotel in Rome for 3 nights."])

@@ -91,8 +91,9 @@ def write():
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(head, indent=1)[:-2] + ',\n "prompts": [\n' + lines + "\n ]\n}\n", encoding="utf-8")
     gaps = [gap for answer in answers for gap in answer["gaps"]]
-    print(f"{OUTPUT.relative_to(ROOT)}: {len(answers)} answers, {len(gaps)} ids, {sum(gap < NEAR_TIE for gap in gaps)} near ties, "
-          f"least gap {min(gaps):.1e}, {sum(len(a['ids']) == MAX_TOKENS for a in answers)} cut off at {MAX_TOKENS}")
+    near, cut = sum(gap < NEAR_TIE for gap in gaps), sum(len(a["ids"]) == MAX_TOKENS for a in answers)
+    print(f"{OUTPUT.relative_to(ROOT)}: {len(answers)} answers, {len(gaps)} ids, {near} near ties, least gap {min(gaps):.1e}, "
+          f"{cut} cut off at {MAX_TOKENS}")
 
 
 def common_length(answer):

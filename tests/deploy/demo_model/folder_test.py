@@ -80,7 +80,8 @@ def linears(config):
 
 def test_the_folder_is_small_and_whole():
     files = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
-    assert set(files) == {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert set(files) == {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+                          "tokenizer_config.json"}
     assert sum(files.values()) <= MAX_BYTES
 
 

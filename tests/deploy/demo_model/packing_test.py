@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What quantize.py packs, the independent reader of tests/reference/ unpacks to the very weights it rounded to; the scales
-it looks for leave the model's function as it was; and a folder that checkpoint.py writes loads there and computes what the training's own model computes.
+it looks for leave the model's function as it was; and a folder that checkpoint.py writes loads there and computes what the
+training's own model computes.
 
 Ends with 77 (skipped) where torch or transformers is missing: tests/run.sh does not install them, they are a gigabyte.
 """
@@ -41,7 +42,8 @@ def check_packing():
         assert torch.equal(read, quantize.rounded(weight))
         half_step = scales.float().repeat_interleave(128, dim=0).T / 2
         # BF16 scales are rounded themselves, by 1/256 at most over 15 steps, and zero points to whole steps.
-        assert ((read - weight).abs() <= 2.2 * half_step).all() and ((read - weight).abs() <= 1.01 * half_step).float().mean() > 0.9
+        error = (read - weight).abs()
+        assert (error <= 2.2 * half_step).all() and (error <= 1.01 * half_step).float().mean() > 0.9
 
 
 def check_straight_through_gradient():
@@ -56,7 +58,8 @@ def check_folded_scales_leave_the_model_as_it_was():
     for name, weight in model.named_parameters():
         if name.endswith("norm.weight"):
             weight.uniform_(0.1, 3)  # channels that differ, so that there is something to scale
-    ids, positions, documents = torch.randint(0, 512, (2, 64)), torch.arange(64).repeat(2, 1), torch.ones(2, 64, dtype=torch.long)
+    ids, positions = torch.randint(0, 512, (2, 64)), torch.arange(64).repeat(2, 1)
+    documents = torch.ones_like(ids)
     before = model.hidden(ids, positions, dense_attention(documents))
     weights = [module.weight.clone() for _, module in quantize.linears(model)]
     inputs = quantize.collect_inputs(model, (ids, None, positions, documents), dense_attention)
@@ -88,6 +91,7 @@ def check_folder():
             assert (logits - read).abs().max() < 1e-4 * (read.max() - read.min()), (logits - read).abs().max()
 
 
-for part in (check_packing, check_straight_through_gradient, check_folded_scales_leave_the_model_as_it_was, check_folder):
+for part in (check_packing, check_straight_through_gradient, check_folded_scales_leave_the_model_as_it_was,
+             check_folder):
     part()
     print(part.__name__, "well")

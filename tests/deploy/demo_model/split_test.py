@@ -105,7 +105,8 @@ def test_evaluation_asks_only_for_held_out_numbers(evaluation):
     for talk in evaluation["arithmetic, thinking"]:
         a, b = facts.digits(talk.messages[-1]["content"])
         value = talk.expect["value"]
-        ways = [f"{x}{op}{y}" for x, y in ((a, b), (b, a)) for op, of in (("+", x + y), ("-", x - y), ("*", x * y)) if of == value]
+        ways = [f"{x}{op}{y}" for x, y in ((a, b), (b, a))
+                for op, of in (("+", x + y), ("-", x - y), ("*", x * y)) if of == value]
         assert any(map(numbers_held_out, ways)), talk.messages[-1]
     for talk in evaluation["comparing"]:
         a, b = facts.digits(talk.messages[-1]["content"])
