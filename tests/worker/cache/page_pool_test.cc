@@ -136,10 +136,13 @@ TEST(PagePoolTest, AFoundPageMayBeHeldAgainWhileItRetires) {
   EXPECT_EQ(pool.num_retired(), 0);
   pool.SetStepDone(4);
   EXPECT_EQ(pool.num_used(), 1) << "its old retirement means nothing";
+  pool.Release({1}, 5);
+  pool.Share(1);
   pool.Release({1}, 6);
   pool.Share(1);
   pool.Release({1}, 6);
-  EXPECT_EQ(pool.num_retired(), 1);
+  pool.SetStepDone(5);
+  EXPECT_EQ(pool.num_retired(), 1) << "step 6 names it too";
   pool.SetStepDone(6);
   EXPECT_EQ(pool.num_retired(), 0);
   EXPECT_EQ(pool.num_cached(), 1);
