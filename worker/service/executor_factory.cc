@@ -36,7 +36,7 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const WorkerOptions& opti
   CpuExecutorOptions executor;
   executor.num_pages = model.num_pages;
   executor.max_rows = options.max_num_seqs;
-  executor.max_batched_tokens = options.max_batched_tokens;
+  executor.max_batched_tokens = options.max_prefill_tokens;
   executor.num_token_ids = model.limits.vocab_size;
   executor.threads = options.threads;
   // A line for each tenth keeps the log short for small models and alive for large ones.

@@ -117,7 +117,7 @@ absl::Status Leader::Listen(const std::string& metrics_address) {
   group.build_id = BuildId();
   group.accepted.set_num_pages(static_cast<uint32_t>(model_.num_pages));
   group.accepted.set_max_rows(static_cast<uint32_t>(options_.max_num_seqs));
-  group.accepted.set_max_batched_tokens(static_cast<uint32_t>(options_.max_batched_tokens));
+  group.accepted.set_max_batched_tokens(static_cast<uint32_t>(options_.max_prefill_tokens));
   group.accepted.set_max_model_len(static_cast<uint32_t>(model_.limits.max_model_len));
   SLUICE_ASSIGN_OR_RETURN(LeaderCommunicator communicator, MakeLeaderCommunicator(options_));
   communicator_ = std::move(communicator.communicator);
@@ -184,6 +184,7 @@ EngineOptions Leader::MakeEngineOptions() {
   EngineOptions options;
   options.scheduler = {.max_rows = options_.max_num_seqs,
                        .max_batched_tokens = options_.max_batched_tokens,
+                       .max_prefill_tokens = options_.max_prefill_tokens,
                        .num_pages = model_.num_pages,
                        .max_model_len = model_.limits.max_model_len,
                        .prefix_cache = options_.prefix_cache,

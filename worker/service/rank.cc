@@ -62,7 +62,7 @@ absl::Status JoinAndRun(const WorkerOptions& options, const ServedModel& model,
   // Sizes are the leader's to choose: a rank's own flags do not matter.
   WorkerOptions own = options;
   own.max_num_seqs = static_cast<int>(accepted.max_rows());
-  own.max_batched_tokens = static_cast<int>(accepted.max_batched_tokens());
+  own.max_prefill_tokens = static_cast<int>(accepted.max_batched_tokens());
   ServedModel sized = model;
   sized.num_pages = static_cast<int>(accepted.num_pages());
   sized.limits.max_model_len = static_cast<int>(accepted.max_model_len());

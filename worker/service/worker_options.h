@@ -26,6 +26,7 @@ struct WorkerOptions {
 
   int max_num_seqs = 64;
   int max_batched_tokens = 128;
+  int max_prefill_tokens = 128;  // of a step in which nothing decodes; at least max_batched_tokens
   int max_queued_requests = 512;
   int64_t max_queued_tokens = 4'000'000;
   int64_t kv_cache_bytes = 0;  // of one rank; 0: chosen from the context length and the memory

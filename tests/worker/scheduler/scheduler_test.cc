@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include "tests/worker/scheduler/scheduler_driver.h"
 
 namespace sluice::worker {
 namespace {
@@ -14,35 +14,8 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-SequenceSpec Spec(SequenceId id, int prompt_length, int max_tokens, int priority = 0) {
-  std::vector<TokenId> prompt(prompt_length);
-  std::iota(prompt.begin(), prompt.end(), 100);
-  return {.id = id,
-          .priority = priority,
-          .max_length = prompt_length + max_tokens,
-          .prompt = std::make_shared<const std::vector<TokenId>>(std::move(prompt)),
-          .params = std::make_shared<const SamplingParams>()};
-}
-
 SchedulerOptions Options() {
   return {.max_rows = 4, .max_batched_tokens = 16, .num_pages = 9, .max_model_len = 512};
-}
-
-std::vector<SequenceId> Ids(const std::vector<Admission>& admitted) {
-  std::vector<SequenceId> ids;
-  for (const Admission& admission : admitted) ids.push_back(admission.id);
-  return ids;
-}
-
-// Plans, completes and settles one step in which every sampling row gets the id 7.
-std::optional<PlannedStep> RunStep(Scheduler& scheduler) {
-  auto step = scheduler.Plan();
-  if (!step) return step;
-  int samples = 0;
-  for (const RowStep& row : step->plan.rows) samples += row.sample;
-  scheduler.CompleteStep(std::vector<SampleOutcome>(samples, {.id = 7}));
-  scheduler.SetStepDone(step->plan.step);
-  return step;
 }
 
 TEST(SchedulerTest, PrefillIsCutIntoChunksAndOnlyTheLastOneSamples) {
@@ -53,7 +26,7 @@ TEST(SchedulerTest, PrefillIsCutIntoChunksAndOnlyTheLastOneSamples) {
   EXPECT_THAT(Ids(first->admitted), ElementsAre(1));
   EXPECT_EQ(first->plan.rows[0].num_tokens(), 16);
   EXPECT_FALSE(first->plan.rows[0].sample);
-  EXPECT_EQ(RunStep(scheduler)->plan.rows[0].ids.front(), 116) << "continues where it stopped";
+  EXPECT_EQ(RunStep(scheduler)->plan.rows[0].ids.front(), 1116) << "continues where it stopped";
   const auto third = RunStep(scheduler);
   EXPECT_EQ(third->plan.rows[0].num_tokens(), 8);
   EXPECT_TRUE(third->plan.rows[0].sample);
