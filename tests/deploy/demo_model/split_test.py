@@ -127,8 +127,11 @@ def test_a_fifth_of_evaluation_is_in_held_out_patterns(evaluation):
     for name, talks in evaluation.items():
         if name == "switches over 4 turns":
             continue  # whether it thinks is judged there, not what it answers
+        if name == "all else":  # follow-ups and doubts refer to what was said before, and answers in another language to it
+            talks = [talk for talk in talks if len(talk.messages) == 1]
         share = sum(talk.novel for talk in talks) / len(talks)
-        assert 0.15 < share < 0.27, (name, share)  # of 1,000, four standard deviations either way and follow-ups
+        deviation = (0.2 * 0.8 / len(talks)) ** 0.5
+        assert abs(share - 0.2) < 4 * deviation, (name, share)
     for name in SINGLE:
         assert all(talk.novel == holds_held_out_pattern(talk.messages[-1]["content"]) for talk in evaluation[name]), name
 
