@@ -29,6 +29,7 @@ struct SamplingParams {
   std::vector<TokenId> stop_token_ids;
   std::optional<int> logprobs;  // the chosen id's, and the most likely k (0..20)
   uint64_t seed = 0;
+  std::optional<int> prompt_logprobs;  // those of the prompt's ids, and the most likely k (0..20)
 };
 
 }  // namespace sluice::worker

@@ -25,7 +25,7 @@ struct RowAdd {
   struct Sampling {
     SamplingParams params;
     uint32_t choice = 0;             // keys the draws together with params.seed
-    std::vector<TokenId> prompt;     // for the repetition penalty
+    std::vector<TokenId> prompt;     // for the repetition penalty and prompt log probabilities
     std::vector<TokenId> output;     // ids generated before this row began: they count as output
     std::vector<TokenId> stop_ids;   // masked before params.min_tokens (the model's own ids included, unless ignore_eos)
   };
@@ -58,6 +58,9 @@ struct RowStep {
   // count; keys and values of the drafts beyond are overwritten by the row's next step. What a plan names for
   // this row after such a step depends on the result, so it is written only once the result is known.
   std::vector<TokenId> drafts = {};
+  // After this many of the first ids, the log probability of the prompt's next id is wanted. A
+  // count, so that ranks which do not know where the prompt ends gather the same logits.
+  int num_prompt_logprobs = 0;
 
   int num_tokens() const { return static_cast<int>(ids.empty() ? 1 + drafts.size() : ids.size()); }
 };

@@ -223,6 +223,7 @@ absl::Status Engine::SubmitStep(PlannedStep step) {
   in_flight.stats.prefill_tokens = step.num_prefill_tokens;
   in_flight.stats.decode_tokens = step.num_decode_tokens;
   in_flight.stats.load = scheduler_.Load();
+  in_flight.scored = std::move(step.scored);
   for (const RowStep& row : step.plan.rows) in_flight.num_samples += row.sample ? 1 : 0;
   const Clock::TimePoint now = clock_.Now();
   for (const Admission& admission : step.admitted) {
@@ -247,12 +248,40 @@ absl::Status Engine::CollectStep() {
   }
   step.stats.duration = result.duration;
   step.stats.collective_duration = result.collective_duration;
+  if (result.prompt_logprobs.size() != step.scored.size()) {
+    return absl::InternalError(absl::StrCat("step ", step.step, " scored the prompts of ",
+                                            result.prompt_logprobs.size(), " rows, planned were ",
+                                            step.scored.size()));
+  }
   events_.OnStep(step.stats);
-  Deliver(result);
+  // Before the ids: a request's scores come before its first one.
+  DeliverPromptLogprobs(std::move(result.prompt_logprobs), step.scored);
+  Deliver(std::move(result));
   return absl::OkStatus();
 }
 
-void Engine::Deliver(const StepResult& result) {
+void Engine::DeliverPromptLogprobs(std::vector<PromptLogprobs> scores,
+                                   const std::vector<SequenceId>& sequences) {
+  for (size_t i = 0; i < scores.size(); ++i) {
+    const auto owner = sequences_.find(sequences[i]);
+    if (owner == sequences_.end()) continue;
+    const RequestHandle handle = owner->second.request;
+    if (scores[i].bad_logits) {
+      FailForBadLogits(handle);
+      continue;
+    }
+    requests_[handle]->AppendPromptLogprobs(scores[i].first_position,
+                                            std::move(scores[i].logprobs));
+  }
+}
+
+void Engine::FailForBadLogits(RequestHandle handle) {
+  events_.OnBadLogits();
+  EndRequest(handle,
+             absl::InternalError("the model produced a NaN or an infinity for this request"));
+}
+
+void Engine::Deliver(StepResult result) {
   std::vector<SampleOutcome> outcomes;
   outcomes.reserve(result.samples.size());
   for (const RowSample& sample : result.samples) {
@@ -267,14 +296,12 @@ void Engine::Deliver(const StepResult& result) {
     if (owner == sequences_.end()) continue;
     const auto [handle, choice] = owner->second;
     if (result.samples[i].bad_logits) {
-      events_.OnBadLogits();
-      EndRequest(handle,
-                 absl::InternalError("the model produced a NaN or an infinity for this request"));
+      FailForBadLogits(handle);
       continue;
     }
     RunningRequest& request = *requests_[handle];
     request.OnFirstToken(now);
-    request.Append(choice, outcomes[i].id, result.samples[i].tokens[0].logprobs);
+    request.Append(choice, outcomes[i].id, std::move(result.samples[i].tokens[0].logprobs));
     if (request.choice_done(choice)) RemoveEndedChoices(handle);
   }
 }

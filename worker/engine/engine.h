@@ -108,6 +108,7 @@ class Engine {
   struct StepInFlight {
     StepId step = 0;
     size_t num_samples = 0;
+    std::vector<SequenceId> scored;  // whose prompt ids get log probabilities
     StepStats stats;
   };
   struct SequenceOwner {
@@ -125,7 +126,10 @@ class Engine {
   absl::Status Advance();
   absl::Status SubmitStep(PlannedStep step);
   absl::Status CollectStep();
-  void Deliver(const StepResult& result);
+  void Deliver(StepResult result);
+  void DeliverPromptLogprobs(std::vector<PromptLogprobs> scores,
+                             const std::vector<SequenceId>& sequences);
+  void FailForBadLogits(RequestHandle handle);
   // Takes the sequences of ended choices out of the scheduler; ends the request when none is left.
   void RemoveEndedChoices(RequestHandle handle);
   void EndRequest(RequestHandle handle, const absl::Status& status);

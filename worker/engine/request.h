@@ -40,6 +40,9 @@ struct ChoiceChunk {
   int choice = 0;
   std::vector<TokenId> ids{};             // the stop id included
   std::vector<TokenLogprobs> logprobs{};  // one per id when asked for
+  // Of the prompt's next ids, beginning with its second; such a chunk (choice 0) carries nothing
+  // else.
+  std::vector<TokenLogprobs> prompt_logprobs{};
   FinishReason finish = FinishReason::kNone;
   std::optional<TokenId> stop_id{};  // the stop id that ended the choice
   Usage usage{};                     // with the last chunk only

@@ -91,6 +91,12 @@ absl::Status CheckNumbers(const SamplingParams& params) {
     return absl::InvalidArgumentError(absl::StrCat("sampling.logprobs: ", *params.logprobs,
                                                    " is not between 0 and ", kMaxTopLogprobs));
   }
+  if (params.prompt_logprobs &&
+      (*params.prompt_logprobs < 0 || *params.prompt_logprobs > kMaxTopLogprobs)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("sampling.prompt_logprobs: ", *params.prompt_logprobs,
+                     " is not between 0 and ", kMaxTopLogprobs));
+  }
   return absl::OkStatus();
 }
 
@@ -136,6 +142,10 @@ absl::Status ValidateRequest(const EngineRequest& request, const ModelLimits& li
   SLUICE_RETURN_IF_ERROR(CheckIds("prompt_ids", request.prompt, limits));
   SLUICE_RETURN_IF_ERROR(CheckIds("output_ids", request.output, limits));
   SLUICE_RETURN_IF_ERROR(CheckNumbers(request.params));
+  if (request.params.prompt_logprobs && !request.output.empty()) {
+    return absl::InvalidArgumentError(
+        "sampling.prompt_logprobs: a continued request (output_ids) has had them before");
+  }
   return CheckMasks(request.params, limits);
 }
 

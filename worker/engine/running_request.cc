@@ -40,6 +40,7 @@ RunningRequest::RunningRequest(EngineRequest request, const ModelLimits& limits,
 
 SequenceSpec RunningRequest::MakeSpec(int choice, SequenceId id, int64_t prompt_group) {
   choices_[choice].sequence = id;
+  const bool tells_scores = choice == 0 && params_->prompt_logprobs.has_value();
   return {.id = id,
           .priority = request_.priority,
           .max_length = max_length_,
@@ -49,7 +50,10 @@ SequenceSpec RunningRequest::MakeSpec(int choice, SequenceId id, int64_t prompt_
           .params = params_,
           .stop_ids = stop_ids_,
           .cache_salt = request_.cache_salt,
-          .prompt_group = request_.n > 1 ? prompt_group : 0};
+          .prompt_group = request_.n > 1 ? prompt_group : 0,
+          // The choices share one prompt: one of them computes it whole and tells its scores.
+          .prompt_logprobs = tells_scores,
+          .read_prefix_cache = !tells_scores};
 }
 
 bool RunningRequest::IsStopId(TokenId id) const {
@@ -88,6 +92,15 @@ void RunningRequest::Append(int index, TokenId id, TokenLogprobs logprobs) {
   }
   const auto stop_id = reason == FinishReason::kStop ? std::optional(id) : std::nullopt;
   End(index, reason, stop_id, choice.num_output, std::move(chunk));
+}
+
+void RunningRequest::AppendPromptLogprobs(int first_position, std::vector<TokenLogprobs> logprobs) {
+  // A preempted sequence computes its prompt again.
+  const int known = std::max(0, next_scored_ - first_position);
+  if (known >= static_cast<int>(logprobs.size())) return;
+  logprobs.erase(logprobs.begin(), logprobs.begin() + known);
+  next_scored_ += static_cast<int>(logprobs.size());
+  sink_->OnChunk({.choice = 0, .prompt_logprobs = std::move(logprobs)});
 }
 
 void RunningRequest::Cancel(const CancelCommand& command) {

@@ -40,6 +40,10 @@ class RunningRequest {
   // The choice generated an id: tells the sink, and ends the choice when it stops here.
   void Append(int choice, TokenId id, TokenLogprobs logprobs);
 
+  // Ids of the prompt were scored, from first_position on: tells the sink what it has not heard
+  // yet.
+  void AppendPromptLogprobs(int first_position, std::vector<TokenLogprobs> logprobs);
+
   // Ends the open choices that the command names. Those that have ended stay as they are.
   void Cancel(const CancelCommand& command);
 
@@ -74,6 +78,7 @@ class RunningRequest {
   std::shared_ptr<const SamplingParams> params_;
   std::vector<Choice> choices_;
   int num_open_ = 0;
+  int next_scored_ = 1;  // position of the prompt's first id whose score the sink does not have
   bool cancelled_ = false;
   bool deadline_ = false;
   int dropped_tokens_ = 0;

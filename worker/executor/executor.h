@@ -38,9 +38,20 @@ struct RowSample {
   bool bad_logits = false;
 };
 
+// Of consecutive ids of one row's prompt, each given the ids before it; always of the raw logits.
+struct PromptLogprobs {
+  RowId row = 0;
+  int32_t first_position = 0;  // of the first of these ids in the prompt
+  // Logits held a NaN or an infinity: the numbers are meaningless and the request must fail.
+  bool bad_logits = false;
+  std::vector<TokenLogprobs> logprobs;
+};
+
 struct StepResult {
   StepId step = 0;
   std::vector<RowSample> samples;  // rank 0 only; in the order of the plan's rows with sample set
+  // Rank 0 only; in the order of the plan's rows that asked for some.
+  std::vector<PromptLogprobs> prompt_logprobs;
   std::chrono::nanoseconds duration{0};             // of the whole step
   std::chrono::nanoseconds collective_duration{0};  // spent in collectives, waiting included
 };

@@ -66,7 +66,7 @@ int64_t Qwen3Model::weight_bytes() const {
   return bytes;
 }
 
-void Qwen3Model::ReserveWorkspace(int64_t tokens, int64_t logits_rows) {
+void Qwen3Model::ReserveWorkspace(int64_t tokens) {
   const int64_t hidden = config_.hidden_size;
   for (auto* buffer : {&workspace_.residual, &workspace_.delta, &workspace_.normed}) {
     Grow(buffer, tokens * hidden);
@@ -74,18 +74,13 @@ void Qwen3Model::ReserveWorkspace(int64_t tokens, int64_t logits_rows) {
   Grow(&workspace_.cos, tokens * kHeadDim / 2);
   Grow(&workspace_.sin, tokens * kHeadDim / 2);
   Grow(&workspace_.layer, layers_.front().ScratchFloats(tokens));
-  for (auto* buffer :
-       {&workspace_.last_residual, &workspace_.last_delta, &workspace_.last_normed}) {
-    Grow(buffer, logits_rows * hidden);
-  }
-  Grow(&workspace_.local_logits, logits_rows * head_.local_vocab());
 }
 
 absl::Status Qwen3Model::Forward(const ForwardBatch& batch, const KvCache& cache,
                                  std::span<float> logits) {
   const auto tokens = static_cast<int64_t>(batch.ids.size());
   if (tokens == 0) return absl::OkStatus();
-  ReserveWorkspace(tokens, static_cast<int64_t>(batch.logits_of.size()));
+  ReserveWorkspace(tokens);
   kernels::cpu::RopeAngles(rope_, batch.positions, workspace_.cos.data(), workspace_.sin.data(),
                            pool_);
   const StepContext step = {.pool = pool_,
@@ -100,13 +95,18 @@ absl::Status Qwen3Model::Forward(const ForwardBatch& batch, const KvCache& cache
         step, cache.Layer(static_cast<int>(layer)), layer > 0, workspace_.residual.data(),
         workspace_.delta.data(), workspace_.normed.data(), workspace_.layer.data()));
   }
-  return ComputeLogits(step, batch.logits_of, logits);
+  return MoreLogits(batch.logits_of, logits);
 }
 
-absl::Status Qwen3Model::ComputeLogits(const StepContext& step, std::span<const int32_t> logits_of,
-                                       std::span<float> logits) {
+absl::Status Qwen3Model::MoreLogits(std::span<const int32_t> logits_of, std::span<float> logits) {
   const int64_t hidden = config_.hidden_size;
   const auto rows = static_cast<int64_t>(logits_of.size());
+  if (rows == 0) return absl::OkStatus();
+  for (auto* buffer :
+       {&workspace_.last_residual, &workspace_.last_delta, &workspace_.last_normed}) {
+    Grow(buffer, rows * hidden);
+  }
+  Grow(&workspace_.local_logits, rows * head_.local_vocab());
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t token = logits_of[static_cast<size_t>(row)];
     std::copy_n(workspace_.residual.data() + token * hidden, hidden,
@@ -114,12 +114,11 @@ absl::Status Qwen3Model::ComputeLogits(const StepContext& step, std::span<const 
     std::copy_n(workspace_.delta.data() + token * hidden, hidden,
                 workspace_.last_delta.data() + row * hidden);
   }
-  if (rows == 0) return absl::OkStatus();
   kernels::cpu::AddRmsNorm(workspace_.last_residual.data(), workspace_.last_delta.data(),
                            final_norm_.data(), static_cast<float>(config_.rms_norm_eps), rows,
                            hidden, workspace_.last_normed.data(), pool_);
-  return head_.Forward(step, workspace_.last_normed.data(), rows, workspace_.local_logits.data(),
-                       logits);
+  return head_.Forward(pool_, communicator_, workspace_.last_normed.data(), rows,
+                       workspace_.local_logits.data(), logits);
 }
 
 }  // namespace sluice::worker

@@ -54,6 +54,10 @@ class Qwen3Model {
   // [logits_of.size()][vocab_size], elsewhere empty. An error comes from a collective and is final.
   absl::Status Forward(const ForwardBatch& batch, const KvCache& cache, std::span<float> logits);
 
+  // Logits of further tokens of the last Forward, so that a step that wants them for many tokens
+  // can take them a few at a time. Arguments and errors as there; on all ranks alike.
+  absl::Status MoreLogits(std::span<const int32_t> logits_of, std::span<float> logits);
+
  private:
   // Grows to the largest step seen.
   struct Workspace {
@@ -67,9 +71,7 @@ class Qwen3Model {
   Qwen3Model(const Qwen3Config& config, Communicator* communicator, kernels::cpu::ThreadPool* pool)
       : config_(config), communicator_(*communicator), pool_(*pool) {}
 
-  void ReserveWorkspace(int64_t tokens, int64_t logits_rows);
-  absl::Status ComputeLogits(const StepContext& step, std::span<const int32_t> logits_of,
-                             std::span<float> logits);
+  void ReserveWorkspace(int64_t tokens);
 
   const Qwen3Config config_;
   Communicator& communicator_;

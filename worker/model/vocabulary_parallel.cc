@@ -73,18 +73,18 @@ VocabularyParallelHead VocabularyParallelHead::Load(const LoadContext& context) 
   return result;
 }
 
-absl::Status VocabularyParallelHead::Forward(const StepContext& step, const float* x,
+absl::Status VocabularyParallelHead::Forward(kernels::cpu::ThreadPool& pool,
+                                             Communicator& communicator, const float* x,
                                              int64_t num_rows, float* scratch,
                                              std::span<float> logits) const {
   const auto local = static_cast<size_t>(local_vocab());
-  const auto full = local * static_cast<size_t>(step.communicator.world_size());
-  kernels::cpu::Linear(weight_, x, weight_.spec().inputs, num_rows, scratch, local_vocab(),
-                       step.pool);
+  const auto full = local * static_cast<size_t>(communicator.world_size());
+  kernels::cpu::Linear(weight_, x, weight_.spec().inputs, num_rows, scratch, local_vocab(), pool);
   // Row by row, a gather puts the shards side by side and makes the row whole without a
   // transposition.
   for (size_t row = 0; row < static_cast<size_t>(num_rows); ++row) {
     const std::span<float> out = logits.empty() ? logits : logits.subspan(row * full, full);
-    SLUICE_RETURN_IF_ERROR(step.communicator.Gather({scratch + row * local, local}, out));
+    SLUICE_RETURN_IF_ERROR(communicator.Gather({scratch + row * local, local}, out));
   }
   return absl::OkStatus();
 }

@@ -42,8 +42,8 @@ class VocabularyParallelHead {
 
   // x [num_rows][hidden]; scratch [num_rows][local_vocab()]. logits: on rank 0 [num_rows][vocab],
   // elsewhere empty.
-  absl::Status Forward(const StepContext& step, const float* x, int64_t num_rows, float* scratch,
-                       std::span<float> logits) const;
+  absl::Status Forward(kernels::cpu::ThreadPool& pool, Communicator& communicator, const float* x,
+                       int64_t num_rows, float* scratch, std::span<float> logits) const;
 
  private:
   kernels::cpu::LinearWeight weight_;

@@ -98,6 +98,7 @@ void Scheduler::PlanRow(Sequence& seq, int num_tokens, PlannedStep& step) {
   if (!seq.decoding()) {
     const auto begin = seq.tokens.begin() + seq.planned;
     row.ids.assign(begin, begin + num_tokens);
+    if (seq.spec.prompt_logprobs) PlanScoring(seq, row, step);
   }
   seq.planned += num_tokens;
   if (seq.prompt_step == 0 && seq.planned >= seq.num_prompt()) seq.prompt_step = step.plan.step;
@@ -112,6 +113,15 @@ void Scheduler::PlanRow(Sequence& seq, int num_tokens, PlannedStep& step) {
   ++seq.steps_in_flight;
   seq.last_step = step.plan.step;
   step.plan.rows.push_back(std::move(row));
+}
+
+void Scheduler::PlanScoring(Sequence& seq, RowStep& row, PlannedStep& step) {
+  const int last = static_cast<int>(seq.spec.prompt->size()) - 1;  // no prompt id follows this one
+  const int end = std::min(seq.planned + static_cast<int>(row.ids.size()), last);
+  if (end <= std::max(seq.planned, seq.scored)) return;
+  row.num_prompt_logprobs = end - seq.planned;
+  seq.scored = end;
+  step.scored.push_back(seq.spec.id);
 }
 
 bool Scheduler::EnsurePage(Sequence& seq, PlannedStep& step, int& pages_awaited) {

@@ -70,6 +70,7 @@ struct SequenceSpec {
   std::string cache_salt{};         // only equal salts share pages
   // Not 0: sequences with this number have the same prompt and salt, and compute it once.
   int64_t prompt_group = 0;
+  bool prompt_logprobs = false;  // score every id of the prompt but the first
   // False: every token of the prompt is computed in this sequence's own rows (its log probabilities
   // are wanted): neither the cache nor the group is read. What it computes may be read by others.
   bool read_prefix_cache = true;
@@ -84,6 +85,9 @@ struct Admission {
 struct PlannedStep {
   StepPlan plan;
   std::vector<Admission> admitted;
+  // Of the plan's rows with prompt log probabilities, in their order. A sequence that was preempted
+  // may be asked again for some that a step before already gives.
+  std::vector<SequenceId> scored;
   int num_prefill_tokens = 0;
   int num_decode_tokens = 0;
 };
@@ -163,6 +167,8 @@ class Scheduler {
   // scheduler.cc
   void PlanDecodes(PlannedStep& step, int& budget);
   void PlanRow(Sequence& seq, int num_tokens, PlannedStep& step);
+  // Asks for the log probabilities of prompt ids that follow the row's tokens.
+  void PlanScoring(Sequence& seq, RowStep& row, PlannedStep& step);
   // Makes room for the position the row computes next; may preempt sequences behind it, or itself.
   // False: not in this step.
   bool EnsurePage(Sequence& seq, PlannedStep& step, int& pages_awaited);

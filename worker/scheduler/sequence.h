@@ -18,6 +18,7 @@ struct Scheduler::Sequence {
   int samples_in_flight = 0;       // output ids that planned steps will add
   int steps_in_flight = 0;         // steps that name this sequence
   StepId last_step = 0;            // the last of them
+  int scored = 0;  // tokens of the prompt after which the next id's scoring is planned
   bool was_admitted = false;
   bool removed = false;  // kept only because steps in flight name it
 

@@ -40,6 +40,10 @@ absl::StatusOr<SamplingParams> FromMessage(const v1::SamplingParams& message) {
     SLUICE_ASSIGN_OR_RETURN(params.logprobs, ToInt("sampling.logprobs", message.logprobs()));
   }
   params.seed = message.seed();
+  if (message.has_prompt_logprobs()) {
+    SLUICE_ASSIGN_OR_RETURN(params.prompt_logprobs,
+                            ToInt("sampling.prompt_logprobs", message.prompt_logprobs()));
+  }
   return params;
 }
 
@@ -55,6 +59,16 @@ v1::FinishReason ToMessage(FinishReason reason) {
       return v1::FINISH_REASON_CANCELLED;
   }
   return v1::FINISH_REASON_UNSPECIFIED;
+}
+
+void AddLogprobs(const std::vector<TokenLogprobs>& logprobs,
+                 google::protobuf::RepeatedPtrField<v1::TokenLogprobs>& out) {
+  for (const TokenLogprobs& from : logprobs) {
+    v1::TokenLogprobs& to = *out.Add();
+    to.set_logprob(from.logprob);
+    to.mutable_top_ids()->Add(from.top_ids.begin(), from.top_ids.end());
+    to.mutable_top_logprobs()->Add(from.top_logprobs.begin(), from.top_logprobs.end());
+  }
 }
 
 }  // namespace
@@ -100,12 +114,8 @@ v1::GenerateResponse ToMessage(ChoiceChunk chunk) {
   v1::GenerateResponse message;
   message.set_choice(static_cast<uint32_t>(chunk.choice));
   message.mutable_ids()->Add(chunk.ids.begin(), chunk.ids.end());
-  for (const TokenLogprobs& logprobs : chunk.logprobs) {
-    v1::TokenLogprobs& out = *message.add_logprobs();
-    out.set_logprob(logprobs.logprob);
-    out.mutable_top_ids()->Add(logprobs.top_ids.begin(), logprobs.top_ids.end());
-    out.mutable_top_logprobs()->Add(logprobs.top_logprobs.begin(), logprobs.top_logprobs.end());
-  }
+  AddLogprobs(chunk.logprobs, *message.mutable_logprobs());
+  AddLogprobs(chunk.prompt_logprobs, *message.mutable_prompt_logprobs());
   message.set_finish_reason(ToMessage(chunk.finish));
   if (chunk.stop_id) message.set_stop_id(*chunk.stop_id);
   if (chunk.finish != FinishReason::kNone) {

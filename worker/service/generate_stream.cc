@@ -76,9 +76,11 @@ void GenerateStream::OnChunk(ChoiceChunk chunk) {
     unread_ids_ += static_cast<int>(chunk.ids.size());
     v1::GenerateResponse message = ToMessage(std::move(chunk));
     const auto same = std::find_if(queue_.begin(), queue_.end(), [&](const auto& queued) {
-      return queued.choice() == message.choice();
+      return queued.choice() == message.choice() && queued.prompt_logprobs().empty();
     });
-    if (same == queue_.end()) {
+    // A prompt's scores stay messages of their own, since they may be megabytes; the prompt bounds
+    // them, so they do not count as unread.
+    if (same == queue_.end() || !message.prompt_logprobs().empty()) {
       queue_.push_back(std::move(message));
     } else {
       Merge(std::move(message), *same);

@@ -28,6 +28,7 @@ v1::StepPlan ToMessage(const StepPlan& plan) {
     out.mutable_ids()->Add(row.ids.begin(), row.ids.end());
     out.set_sample(row.sample);
     out.mutable_drafts()->Add(row.drafts.begin(), row.drafts.end());
+    out.set_num_prompt_logprobs(row.num_prompt_logprobs);
   }
   return message;
 }
@@ -49,7 +50,8 @@ StepPlan FromMessage(const v1::StepPlan& message) {
     plan.rows.push_back({.row = row.row(),
                          .ids = {row.ids().begin(), row.ids().end()},
                          .sample = row.sample(),
-                         .drafts = {row.drafts().begin(), row.drafts().end()}});
+                         .drafts = {row.drafts().begin(), row.drafts().end()},
+                         .num_prompt_logprobs = row.num_prompt_logprobs()});
   }
   return plan;
 }

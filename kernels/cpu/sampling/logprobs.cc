@@ -43,13 +43,13 @@ void SelectTop(const float* logits, int64_t vocab_size, int top_k, Logprobs* out
 
 Logprobs RawLogprobs(const float* logits, int64_t num_logits, int64_t vocab_size, int32_t chosen,
                      int top_k) {
-  bool finite = true;
-  const float max = simd::Active().max_finite(logits, num_logits, &finite);
+  Logprobs out;
+  const float max = simd::Active().max_finite(logits, num_logits, &out.finite);
+  if (!out.finite) return out;
   const double log_sum = LogSumExp(logits, num_logits, max);
   auto logprob = [&](int32_t id) {
     return static_cast<float>(double{logits[id]} - double{max} - log_sum);
   };
-  Logprobs out;
   out.chosen = logprob(chosen);
   if (top_k > 0) SelectTop(logits, std::min(vocab_size, num_logits), top_k, &out);
   for (int i = 0; i < out.num_top; ++i) out.top_logprobs[i] = logprob(out.top_ids[i]);

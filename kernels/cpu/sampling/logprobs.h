@@ -12,13 +12,14 @@ namespace sluice::kernels::cpu {
 inline constexpr int kMaxLogprobs = 20;
 
 struct Logprobs {
+  bool finite = true;  // false: a NaN or an infinity among the logits, the rest is meaningless
   float chosen = 0.0f;
   int num_top = 0;
   int32_t top_ids[kMaxLogprobs] = {};  // most likely first, ties by lower id
   float top_logprobs[kMaxLogprobs] = {};
 };
 
-// logits [num_logits] f32, all finite. The top_k most likely ids are taken among ids < vocab_size
+// logits [num_logits] f32. The top_k most likely ids are taken among ids < vocab_size
 // (what lies beyond is padding and has no text). REQUIRES: 0 <= chosen < num_logits, 0 <= top_k <=
 // kMaxLogprobs.
 Logprobs RawLogprobs(const float* logits, int64_t num_logits, int64_t vocab_size, int32_t chosen,

@@ -121,5 +121,17 @@ TEST_F(EngineFailureTest, StopEndsWhatStillRuns) {
   EXPECT_TRUE(status.ok() || status.code() == absl::StatusCode::kUnavailable) << status;
 }
 
+TEST_F(EngineFailureTest, BadLogitsInAPromptFailItsRequest) {
+  executor_.SpoilAfter(77);
+  StartEngine();
+  EngineRequest request = Request("a", {1, 77, 2, 3}, 4);
+  request.params.prompt_logprobs = 0;
+  const auto bad = Submit(request);
+  const auto good = Submit(Request("b", {1, 77, 2, 3}, 4));
+  EXPECT_EQ(bad->Wait().code(), absl::StatusCode::kInternal);
+  EXPECT_TRUE(good->Wait().ok());
+  EXPECT_EQ(events_.num_bad_logits, 1);
+}
+
 }  // namespace
 }  // namespace sluice::worker

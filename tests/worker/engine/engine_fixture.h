@@ -27,6 +27,11 @@ class RecordingSink final : public TokenSink {
     auto& ids = ids_[chunk.choice];
     ids.insert(ids.end(), chunk.ids.begin(), chunk.ids.end());
     num_logprobs_ += static_cast<int>(chunk.logprobs.size());
+    for (const TokenLogprobs& score : chunk.prompt_logprobs) {
+      EXPECT_EQ(chunk.choice, 0);
+      EXPECT_TRUE(ids_[0].empty()) << "scores come before the first id";
+      prompt_logprobs_.push_back(score.logprob);
+    }
     if (chunk.finish != FinishReason::kNone) ends_[chunk.choice] = chunk;
     changed_.notify_all();
   }
@@ -57,6 +62,10 @@ class RecordingSink final : public TokenSink {
     return ends_[choice];
   }
   int num_logprobs() const { return num_logprobs_; }
+  std::vector<float> prompt_logprobs() {
+    const std::lock_guard lock(mutex_);
+    return prompt_logprobs_;
+  }
   int num_done() {
     const std::lock_guard lock(mutex_);
     return num_done_;
@@ -68,6 +77,7 @@ class RecordingSink final : public TokenSink {
   std::map<int, std::vector<TokenId>> ids_;
   std::map<int, ChoiceChunk> ends_;
   int num_logprobs_ = 0;
+  std::vector<float> prompt_logprobs_;
   int num_done_ = 0;
   absl::Status status_;
 };

@@ -186,6 +186,43 @@ TEST_F(EngineTest, TheFirstChoiceMayEndBeforeTheOthersBegin) {
   for (int choice = 1; choice < 3; ++choice) EXPECT_EQ(sink->ids(choice), Continuation(prompt, 6));
 }
 
+TEST_F(EngineTest, PromptScoresComeOnceAndBeforeTheFirstId) {
+  StartEngine();
+  std::vector<TokenId> prompt(100);
+  std::vector<float> expected;
+  for (int i = 1; i < 100; ++i) expected.push_back(static_cast<float>(-i));
+  EngineRequest request = Request("a", prompt, 5);
+  request.n = 3;
+  request.params.prompt_logprobs = 0;
+  const auto sink = Submit(request);
+  EXPECT_TRUE(sink->Wait().ok());
+  EXPECT_EQ(sink->prompt_logprobs(), expected);
+  for (int choice = 0; choice < 3; ++choice) {
+    EXPECT_EQ(sink->ids(choice), Continuation(prompt, 5));
+  }
+}
+
+TEST_F(EngineTest, PromptScoresAreNotRepeatedAfterPreemption) {
+  EngineOptions options = Options();
+  options.scheduler.num_pages = 6;  // two requests of three pages do not fit
+  StartEngine(options);
+  std::vector<float> expected;
+  for (int i = 1; i < 100; ++i) expected.push_back(static_cast<float>(-i));
+  const std::vector<TokenId> prompt(100, 3);
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (const char* id : {"a", "b", "c"}) {
+    EngineRequest request = Request(id, prompt, 90);
+    request.params.prompt_logprobs = 2;
+    sinks.push_back(Submit(request));
+  }
+  for (const auto& sink : sinks) {
+    EXPECT_TRUE(sink->Wait().ok());
+    EXPECT_EQ(sink->prompt_logprobs(), expected);
+    EXPECT_EQ(sink->ids(), Continuation(prompt, 90));
+  }
+  EXPECT_GT(events_.WaitForIdle().preemptions, 0);
+}
+
 TEST_F(EngineTest, StopStringCountsUpToTheMatch) {
   executor_.HoldAfter(10);
   StartEngine();

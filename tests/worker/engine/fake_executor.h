@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A rank whose model is arithmetic: the next id of a sequence is a function of its ids so far, so
-// tests know every output beforehand. What a position knows of the ids before it is kept in its
-// page, so a row that begins behind a shared prefix reads what others computed. Steps run in
-// Collect; tests can hold them, spoil a row's logits, or break the executor.
+// tests know every output beforehand; a prompt's id at position p has the score -p. What a position
+// knows of the ids before it is kept in its page, so a row that begins behind a shared prefix reads
+// what others computed. Steps run in Collect; tests can hold them, spoil a row's logits, or break
+// the executor.
 #pragma once
 
 #include <atomic>
@@ -113,6 +114,18 @@ class FakeExecutor final : public Executor {
 
   void Run(const RowStep& row, StepResult& result) {
     Row& own = rows_[row.row];
+    if (row.num_prompt_logprobs > 0) {
+      PromptLogprobs scores;
+      scores.row = row.row;
+      scores.first_position = own.position + 1;
+      for (int i = 0; i < row.num_prompt_logprobs; ++i) {
+        scores.logprobs.push_back({.logprob = -static_cast<float>(scores.first_position + i),
+                                   .top_ids = {},
+                                   .top_logprobs = {}});
+        scores.bad_logits |= spoil_after_ && row.ids[static_cast<size_t>(i)] == *spoil_after_;
+      }
+      result.prompt_logprobs.push_back(std::move(scores));
+    }
     FakeState state = own.position == 0 ? FakeState() : Slot(own, own.position - 1);
     num_computed_ += row.num_tokens();
     std::vector<TokenId> ids = row.ids.empty() ? std::vector{own.sampled} : row.ids;

@@ -53,14 +53,8 @@ const Bad kBad[] = {
     {"sampling.repetition_penalty", [](auto& r) { r.params.repetition_penalty = kNan; }},
     {"sampling.presence_penalty", [](auto& r) { r.params.presence_penalty = 2.5f; }},
     {"sampling.frequency_penalty", [](auto& r) { r.params.frequency_penalty = -2.5f; }},
-    {"sampling.logit_bias",
-     [](auto& r) {
-       r.params.logit_bias = {{100, 1.0f}};
-     }},
-    {"sampling.logit_bias",
-     [](auto& r) {
-       r.params.logit_bias = {{1, kInf}};
-     }},
+    {"sampling.logit_bias", [](auto& r) { r.params.logit_bias = {{100, 1.0f}}; }},
+    {"sampling.logit_bias", [](auto& r) { r.params.logit_bias = {{1, kInf}}; }},
     {"sampling.allowed_token_ids", [](auto& r) { r.params.allowed_token_ids = {100}; }},
     {"sampling.banned_token_ids", [](auto& r) { r.params.banned_token_ids = {-5}; }},
     {"sampling.stop_token_ids", [](auto& r) { r.params.stop_token_ids = {100}; }},
@@ -70,6 +64,8 @@ const Bad kBad[] = {
      [](auto& r) { r.params.allowed_token_ids = {1}, r.params.banned_token_ids = {1}; }},
     {"sampling.banned_token_ids",
      [](auto& r) { r.params.allowed_token_ids = {5}, r.params.min_tokens = 1; }},
+    {"sampling.prompt_logprobs", [](auto& r) { r.params.prompt_logprobs = 21; }},
+    {"sampling.prompt_logprobs", [](auto& r) { r.output = {1}, r.params.prompt_logprobs = 0; }},
 };
 
 TEST(RequestValidationTest, RefusalsNameTheField) {

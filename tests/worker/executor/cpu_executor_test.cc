@@ -240,16 +240,23 @@ TEST(CpuExecutorTest, ANanFailsItsRowAlone) {
   const std::vector<TokenId> expected = healthy(group.get());
   prompts[1][5] = kBroken;
   StepPlan plan;
-  plan.added = {Greedy(0), Greedy(1)};
+  for (RowId row : {0, 1}) {
+    auto sampling = std::make_shared<RowAdd::Sampling>(*Greedy(row).sampling);
+    sampling->prompt = prompts[static_cast<size_t>(row)];
+    plan.added.push_back({.row = row, .position = 0, .sampling = std::move(sampling)});
+  }
   // The broken row gets the page that the healthy one had before, and the other way round.
   plan.pages = {{.row = 0, .pages = {2}}, {.row = 1, .pages = {1}}};
-  plan.rows = {{.row = 0, .ids = prompts[0], .sample = true},
-               {.row = 1, .ids = prompts[1], .sample = true}};
+  plan.rows = {{.row = 0, .ids = prompts[0], .sample = true, .num_prompt_logprobs = 19},
+               {.row = 1, .ids = prompts[1], .sample = true, .num_prompt_logprobs = 19}};
   group->Submit(plan);
   const StepResult result = group->Collect();
   EXPECT_FALSE(result.samples[0].bad_logits);
   EXPECT_EQ(result.samples[0].tokens.at(0).id, expected[0]);
   EXPECT_TRUE(result.samples[1].bad_logits);
+  ASSERT_EQ(result.prompt_logprobs.size(), 2U);
+  EXPECT_FALSE(result.prompt_logprobs[0].bad_logits);
+  EXPECT_TRUE(result.prompt_logprobs[1].bad_logits);
   // The engine learns of it one step late; that step runs, and a page that held NaN is reused.
   StepPlan decode;
   decode.rows = {{.row = 0, .ids = {}, .sample = true}, {.row = 1, .ids = {}, .sample = true}};
@@ -307,6 +314,10 @@ TEST(CpuExecutorTest, ContradictionsFailTheRankAndAbortTheGroup) {
   EXPECT_THAT(failure({}, {{.row = 0, .position = 0, .sampling = nullptr}}, {page1},
                       {{.row = 0, .ids = {1}, .sample = true}}),
               HasSubstr("came without sampling parameters"));
+  EXPECT_THAT(failure({}, {row0}, {page1}, {{.row = 0, .ids = {1}, .num_prompt_logprobs = 2}}),
+              HasSubstr("row 0 scores 2 of 1 ids"));
+  EXPECT_THAT(failure({}, {row0}, {page1}, {{.row = 0, .ids = {1}, .num_prompt_logprobs = 1}}),
+              HasSubstr("beyond its prompt"));
   EXPECT_THAT(failure({}, {row0}, {page1}, {{.row = 0, .ids = {1}, .sample = true, .drafts = {1}}}),
               HasSubstr("row 0 has drafts, but known ids or no sample"));
 }

@@ -115,5 +115,51 @@ TEST(SchedulerTest, PreemptsTheLastArrivedOfTheLowestPriority) {
             static_cast<int>(60 + step->plan.added[0].sampling->output.size()));
 }
 
+TEST(SchedulerTest, PromptScoringCoversEveryIdButTheFirst) {
+  Scheduler scheduler(Options());
+  SequenceSpec spec = Spec(1, 40, 4);
+  spec.prompt_logprobs = true;
+  scheduler.Add(std::move(spec));
+  scheduler.Add(Spec(2, 40, 4));
+  std::vector<int> counts;
+  for (int i = 0; i < 3; ++i) {
+    const auto step = RunStep(scheduler);
+    counts.push_back(step->plan.rows[0].num_prompt_logprobs);
+    EXPECT_THAT(step->scored, ElementsAre(1));
+  }
+  EXPECT_THAT(counts, ElementsAre(16, 16, 7)) << "no prompt id follows the last one";
+  while (const auto step = RunStep(scheduler)) EXPECT_THAT(step->scored, IsEmpty());
+}
+
+TEST(SchedulerTest, AOneIdPromptHasNothingToScore) {
+  Scheduler scheduler(Options());
+  SequenceSpec spec = Spec(1, 1, 4);
+  spec.prompt_logprobs = true;
+  scheduler.Add(std::move(spec));
+  EXPECT_THAT(RunStep(scheduler)->scored, IsEmpty());
+}
+
+TEST(SchedulerTest, AReadmittedPromptIsScoredOnlyWhereItWasNot) {
+  SchedulerOptions options = Options();
+  options.num_pages = 5;
+  options.max_model_len = 256;
+  options.max_batched_tokens = 32;
+  Scheduler scheduler(options);
+  scheduler.Add(Spec(1, 60, 100, 1));
+  RunStep(scheduler);
+  RunStep(scheduler);
+  SequenceSpec spec = Spec(2, 60, 100);
+  spec.prompt_logprobs = true;
+  scheduler.Add(std::move(spec));
+  int scored = 0;
+  while (scheduler.Load().preemptions == 0) {
+    const auto step = RunStep(scheduler);
+    for (const RowStep& row : step->plan.rows) scored += row.num_prompt_logprobs;
+  }
+  EXPECT_EQ(scored, 59);
+  scheduler.Remove(1);
+  while (const auto step = RunStep(scheduler)) EXPECT_THAT(step->scored, IsEmpty());
+}
+
 }  // namespace
 }  // namespace sluice::worker

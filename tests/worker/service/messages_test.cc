@@ -22,7 +22,9 @@ TEST(PlanMessagesTest, SurvivesTheWireWithoutSampling) {
       {.row = 3, .position = 64, .sampling = std::make_shared<RowAdd::Sampling>()});
   plan.pages = {{3, {5, 6}}, {1, {7}}};
   plan.page_copies = {{.from = 8, .to = 6}};
-  plan.rows = {{3, {11, 12}, true}, {1, {}, true, {21, 22}}, {2, {13}, false}};
+  plan.rows = {{.row = 3, .ids = {11, 12}, .sample = true, .num_prompt_logprobs = 1},
+               {.row = 1, .ids = {}, .sample = true, .drafts = {21, 22}},
+               {.row = 2, .ids = {13}, .sample = false}};
   const v1::StepPlan message = ToMessage(plan);
   const StepPlan back = FromMessage(message);
   EXPECT_EQ(back.step, 7);
@@ -38,6 +40,8 @@ TEST(PlanMessagesTest, SurvivesTheWireWithoutSampling) {
   EXPECT_THAT(back.rows[0].ids, ElementsAre(11, 12));
   EXPECT_TRUE(back.rows[0].sample);
   EXPECT_THAT(back.rows[0].drafts, IsEmpty());
+  EXPECT_EQ(back.rows[0].num_prompt_logprobs, 1);
+  EXPECT_EQ(back.rows[1].num_prompt_logprobs, 0);
   EXPECT_THAT(back.rows[1].ids, IsEmpty());
   EXPECT_THAT(back.rows[1].drafts, ElementsAre(21, 22));
   EXPECT_FALSE(back.rows[2].sample);
@@ -55,6 +59,7 @@ TEST(EngineMessagesTest, AbsentFieldsHaveTheDocumentedDefaults) {
   EXPECT_EQ(request->params.repetition_penalty, 1.0f);
   EXPECT_EQ(request->params.max_tokens, 0);
   EXPECT_FALSE(request->params.logprobs.has_value());
+  EXPECT_FALSE(request->params.prompt_logprobs.has_value());
 }
 
 TEST(EngineMessagesTest, EveryFieldArrives) {
@@ -82,6 +87,7 @@ TEST(EngineMessagesTest, EveryFieldArrives) {
   sampling.add_stop_token_ids(11);
   sampling.set_logprobs(12);
   sampling.set_seed(~uint64_t{0});
+  sampling.set_prompt_logprobs(13);
   const auto request = FromMessage(message);
   ASSERT_TRUE(request.ok());
   EXPECT_EQ(request->id, "r");
@@ -107,6 +113,7 @@ TEST(EngineMessagesTest, EveryFieldArrives) {
   EXPECT_THAT(params.stop_token_ids, ElementsAre(11));
   EXPECT_EQ(params.logprobs, 12);
   EXPECT_EQ(params.seed, ~uint64_t{0});
+  EXPECT_EQ(params.prompt_logprobs, 13);
 }
 
 TEST(EngineMessagesTest, NumbersBeyondIntAreRefusedByName) {
@@ -137,6 +144,19 @@ TEST(EngineMessagesTest, MergedChunksSayWhatBothSaid) {
   EXPECT_EQ(message.finish_reason(), v1::FINISH_REASON_STOP);
   EXPECT_EQ(message.stop_id(), 6);
   EXPECT_EQ(message.usage().completion_tokens(), 3u);
+}
+
+TEST(EngineMessagesTest, PromptScoresArrive) {
+  ChoiceChunk chunk;
+  chunk.prompt_logprobs = {{.logprob = -1.5f, .top_ids = {3}, .top_logprobs = {-0.5f}},
+                           {.logprob = -2.0f, .top_ids = {}, .top_logprobs = {}}};
+  const v1::GenerateResponse message = ToMessage(chunk);
+  ASSERT_EQ(message.prompt_logprobs_size(), 2);
+  EXPECT_EQ(message.prompt_logprobs(0).logprob(), -1.5f);
+  EXPECT_THAT(message.prompt_logprobs(0).top_ids(), ElementsAre(3));
+  EXPECT_THAT(message.prompt_logprobs(0).top_logprobs(), ElementsAre(-0.5f));
+  EXPECT_EQ(message.ids_size(), 0);
+  EXPECT_EQ(message.finish_reason(), v1::FINISH_REASON_UNSPECIFIED);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/thread_pool.h"
 #include "proto/wire/status_macros.h"
+#include "worker/executor/cpu/prompt_scorer.h"
 #include "worker/executor/cpu/row_sampler.h"
 #include "worker/executor/cpu/row_table.h"
 #include "worker/executor/cpu/timed_communicator.h"
@@ -51,6 +52,10 @@ absl::Status CheckOptions(const ModelFolder& folder, const CpuExecutorOptions& o
   return absl::OkStatus();
 }
 
+int NumTokenIds(const ModelFolder& folder, const CpuExecutorOptions& options) {
+  return options.num_token_ids > 0 ? options.num_token_ids : folder.config().vocab_size;
+}
+
 RowTableLimits LimitsOf(const Qwen3Config& config, const CpuExecutorOptions& options) {
   return {.max_rows = options.max_rows,
           .num_pages = options.num_pages,
@@ -67,8 +72,8 @@ class CpuExecutor::Impl {
         pool_(NumThreads(options.threads, communicator->world_size())),
         communicator_(communicator),
         rows_(LimitsOf(folder.config(), options)),
-        sampler_(vocab_size_, options.num_token_ids > 0 ? options.num_token_ids : vocab_size_,
-                 &pool_) {}
+        sampler_(vocab_size_, NumTokenIds(folder, options), &pool_),
+        scorer_(vocab_size_, NumTokenIds(folder, options), communicator->rank() == 0, &pool_) {}
 
   ~Impl() {
     {
@@ -129,6 +134,7 @@ class CpuExecutor::Impl {
   // Of the step thread.
   RowTable rows_;
   RowSampler sampler_;
+  PromptScorer scorer_;
   StepBatch batch_;
   std::vector<float> logits_;         // rank 0: [logits_of][vocab]
   std::vector<TokenId> sampled_ids_;  // [logits_of]; kNoToken where a draft was rejected
@@ -185,6 +191,7 @@ absl::StatusOr<StepResult> CpuExecutor::Impl::Run(const StepPlan& plan) {
   StepResult result;
   result.step = plan.step;
   SLUICE_RETURN_IF_ERROR(SampleAndShare(&result));
+  SLUICE_RETURN_IF_ERROR(scorer_.Score(batch_, rows_, model_.get(), &result.prompt_logprobs));
   result.duration = std::chrono::steady_clock::now() - start;
   result.collective_duration = communicator_.TakeElapsed();
   return result;

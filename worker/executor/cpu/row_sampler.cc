@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/sampling/logprobs.h"
+#include "worker/executor/cpu/token_logprobs.h"
 
 namespace sluice::worker {
 namespace {
@@ -100,10 +101,7 @@ std::optional<SampledToken> RowSampler::SampleToken(std::span<const float> logit
   const int top_k = std::clamp(*state.sampling->params.logprobs, 0, kernels::cpu::kMaxLogprobs);
   const kernels::cpu::Logprobs logprobs =
       kernels::cpu::RawLogprobs(logits.data(), vocab_size_, num_token_ids_, result.id, top_k);
-  token.logprobs.logprob = logprobs.chosen;
-  token.logprobs.top_ids.assign(logprobs.top_ids, logprobs.top_ids + logprobs.num_top);
-  token.logprobs.top_logprobs.assign(logprobs.top_logprobs,
-                                     logprobs.top_logprobs + logprobs.num_top);
+  token.logprobs = ToTokenLogprobs(logprobs);
   return token;
 }
 

@@ -98,6 +98,17 @@ absl::Status RowTable::Advance(const RowStep& step, StepBatch* batch) {
     return Contradiction("row ", step.row, " reaches position ", end, " with ", row->pages.size(),
                          " pages");
   }
+  if (step.num_prompt_logprobs < 0 ||
+      step.num_prompt_logprobs > static_cast<int>(step.ids.size())) {
+    return Contradiction("row ", step.row, " scores ", step.num_prompt_logprobs, " of ",
+                         step.ids.size(), " ids");
+  }
+  if (step.num_prompt_logprobs > 0) {
+    batch->scored.push_back({.row = step.row,
+                             .first_token = static_cast<int32_t>(batch->ids.size()),
+                             .num_tokens = step.num_prompt_logprobs,
+                             .position = row->position});
+  }
   const int num_drafts = static_cast<int>(step.drafts.size());
   for (int i = 0; i < tokens; ++i) {
     const TokenId id = i >= tokens - num_drafts

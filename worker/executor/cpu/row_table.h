@@ -39,6 +39,15 @@ struct StepBatch {
     int num_logits() const { return 1 + static_cast<int>(drafts.size()); }
   };
   std::vector<SampledRow> sampled_rows;  // in the plan's order
+
+  // Tokens of one row after which ids of its prompt are scored.
+  struct Scored {
+    RowId row = 0;
+    int32_t first_token = 0;  // index in ids
+    int32_t num_tokens = 0;
+    int32_t position = 0;  // of the first token in its row
+  };
+  std::vector<Scored> scored;
 };
 
 class RowTable {
