@@ -100,6 +100,7 @@ constexpr std::string_view kWorkerKeys[] = {"load_format",
                                             "kv_cache_memory",
                                             "prefix_cache",
                                             "threads",
+                                            "logprobs_mode",
                                             "step_timeout"};
 
 template <typename List>

@@ -68,6 +68,10 @@ ABSL_FLAG(bool, prefix_cache, true,
 ABSL_FLAG(
     int, threads, 0,
     "Threads of each rank's kernels. 0: the machine's hardware threads divided by --tp-size.");
+ABSL_FLAG(std::string, logprobs_mode, "raw",
+          "raw: log probabilities are of the model's logits. processed: of what was drawn from, "
+          "after temperature, penalties, bias, masks, min_p, top_k and top_p. Those of a prompt "
+          "are always raw.");
 ABSL_FLAG(int, drain_timeout, 30, "Seconds that running requests may go on after SIGTERM.");
 ABSL_FLAG(int, step_timeout, 5,
           "Seconds without step progress after which the group counts as hung, unless 20 median "
@@ -103,6 +107,7 @@ constexpr const char* kFlags[] = {"model",
                                   "kv_cache_memory",
                                   "prefix_cache",
                                   "threads",
+                                  "logprobs_mode",
                                   "drain_timeout",
                                   "step_timeout",
                                   "log_format",
@@ -334,6 +339,12 @@ absl::Status FillLimits(WorkerOptions& options) {
   SLUICE_RETURN_IF_ERROR(
       CheckRange("max-queued-tokens", options.max_queued_tokens, 0, int64_t{1} << 40));
   SLUICE_RETURN_IF_ERROR(CheckRange("threads", options.threads, 0, 1024));
+  const std::string logprobs_mode = absl::GetFlag(FLAGS_logprobs_mode);
+  options.processed_logprobs = logprobs_mode == "processed";
+  if (logprobs_mode != "raw" && logprobs_mode != "processed") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--logprobs-mode '", logprobs_mode, "': must be raw or processed"));
+  }
   const int drain = absl::GetFlag(FLAGS_drain_timeout);
   const int step = absl::GetFlag(FLAGS_step_timeout);
   SLUICE_RETURN_IF_ERROR(CheckRange("drain-timeout", drain, 0, 86400));

@@ -42,6 +42,7 @@ TEST(WorkerFlagsTest, BadFlagsAreOneSentence) {
       {{model, "--device=cuda"}, "no CUDA plugin"},
       {{model, "--device=tpu"}, "must be auto, cpu or cuda"},
       {{model, "--max-model-len=50000"}, "the model's context is 40960"},
+      {{model, "--logprobs-mode=log"}, "--logprobs-mode 'log'"},
       {{model, "--max-num-seqs=64", "--max-batched-tokens=32"}, "--max-batched-tokens 32"},
       {{model, "--kv-cache-memory=1KiB"}, "lower --max-model-len"},
       {{model, "--kv-cache-memory=1000000GiB"}, "do not fit this machine's"},

@@ -16,7 +16,9 @@
 
 namespace sluice::worker {
 
-// The chosen id's log probability and the most likely ids', of the raw logits (natural logarithm).
+// The chosen id's log probability and the most likely ids' (natural logarithm). Of the raw logits,
+// or of what was drawn from, as the executor was told; sluice.worker.v1.TokenLogprobs says what
+// that is.
 struct TokenLogprobs {
   float logprob = 0.0f;
   std::vector<TokenId> top_ids;  // most likely first

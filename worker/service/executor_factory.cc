@@ -38,6 +38,7 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const WorkerOptions& opti
   executor.max_rows = options.max_num_seqs;
   executor.max_batched_tokens = options.max_prefill_tokens;
   executor.num_token_ids = model.limits.vocab_size;
+  executor.processed_logprobs = options.processed_logprobs;
   executor.threads = options.threads;
   // A line for each tenth keeps the log short for small models and alive for large ones.
   executor.on_progress = [rank, last = int64_t{-1}](int64_t done, int64_t total) mutable {

@@ -32,6 +32,8 @@ struct WorkerOptions {
   int64_t kv_cache_bytes = 0;  // of one rank; 0: chosen from the context length and the memory
   bool prefix_cache = true;
   int threads = 0;             // per rank; 0: the machine's divided by tp_size
+  // Log probabilities are of what was drawn from; else of the raw logits.
+  bool processed_logprobs = false;
 
   std::chrono::milliseconds drain_timeout{30'000};
   std::chrono::milliseconds step_timeout{5'000};  // floor of the hang bound

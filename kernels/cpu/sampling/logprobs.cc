@@ -21,24 +21,6 @@ double LogSumExp(const float* logits, int64_t num_logits, float max) {
   return std::log(sum);
 }
 
-// Insertion into a short list in descending order; ids ascend, so an equal logit goes behind.
-void SelectTop(const float* logits, int64_t vocab_size, int top_k, Logprobs* out) {
-  float values[kMaxLogprobs];
-  int count = 0;
-  for (int64_t id = 0; id < vocab_size; ++id) {
-    const float x = logits[id];
-    if (count == top_k && !(x > values[count - 1])) continue;
-    int at = count < top_k ? count++ : top_k - 1;
-    for (; at > 0 && x > values[at - 1]; --at) {
-      values[at] = values[at - 1];
-      out->top_ids[at] = out->top_ids[at - 1];
-    }
-    values[at] = x;
-    out->top_ids[at] = static_cast<int32_t>(id);
-  }
-  out->num_top = count;
-}
-
 }  // namespace
 
 Logprobs RawLogprobs(const float* logits, int64_t num_logits, int64_t vocab_size, int32_t chosen,
@@ -51,7 +33,11 @@ Logprobs RawLogprobs(const float* logits, int64_t num_logits, int64_t vocab_size
     return static_cast<float>(double{logits[id]} - double{max} - log_sum);
   };
   out.chosen = logprob(chosen);
-  if (top_k > 0) SelectTop(logits, std::min(vocab_size, num_logits), top_k, &out);
+  // Logits first: that many logarithms of equal order would round into ties.
+  const int64_t num_ids = top_k > 0 ? std::min(vocab_size, num_logits) : 0;
+  for (int64_t id = 0; id < num_ids; ++id) {
+    InsertTop(static_cast<int32_t>(id), logits[id], top_k, &out);
+  }
   for (int i = 0; i < out.num_top; ++i) out.top_logprobs[i] = logprob(out.top_ids[i]);
   return out;
 }

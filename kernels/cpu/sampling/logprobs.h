@@ -19,6 +19,20 @@ struct Logprobs {
   float top_logprobs[kMaxLogprobs] = {};
 };
 
+// Puts an id into the list of the top_k if its value (a logit, while the list is made) belongs
+// there; of equals the one that came first stays in front.
+inline void InsertTop(int32_t id, float value, int top_k, Logprobs* out) {
+  int& count = out->num_top;
+  if (top_k == 0 || (count == top_k && !(value > out->top_logprobs[count - 1]))) return;
+  int at = count < top_k ? count++ : top_k - 1;
+  for (; at > 0 && value > out->top_logprobs[at - 1]; --at) {
+    out->top_logprobs[at] = out->top_logprobs[at - 1];
+    out->top_ids[at] = out->top_ids[at - 1];
+  }
+  out->top_logprobs[at] = value;
+  out->top_ids[at] = id;
+}
+
 // logits [num_logits] f32. The top_k most likely ids are taken among ids < vocab_size
 // (what lies beyond is padding and has no text). REQUIRES: 0 <= chosen < num_logits, 0 <= top_k <=
 // kMaxLogprobs.

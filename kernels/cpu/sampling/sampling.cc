@@ -118,6 +118,39 @@ void Sampler::CollectCandidates(const SamplerParams& params, float max) {
   if (params.top_p < 1.0f) ApplyTopP(params.top_p, max);
 }
 
+void Sampler::CollectUnmasked() {
+  const float max = *std::max_element(logits_.begin(), logits_.end());
+  scratch_.resize(logits_.size());
+  for (size_t i = 0; i < logits_.size(); ++i) scratch_[i] = logits_[i] - max;
+  simd::Active().exp(scratch_.data(), static_cast<int64_t>(scratch_.size()), scratch_.data());
+  for (size_t i = 0; i < logits_.size(); ++i) {
+    if (logits_[i] == kMasked) continue;
+    candidates_.push_back({static_cast<int32_t>(i), logits_[i], scratch_[i]});
+  }
+}
+
+Logprobs Sampler::ProcessedLogprobs(int32_t chosen, int top_k) {
+  if (candidates_.empty()) CollectUnmasked();
+  double total = 0.0;
+  float max = kMasked;
+  for (const Candidate& candidate : candidates_) {
+    total += double{candidate.weight};
+    max = std::max(max, candidate.logit);
+  }
+  const double log_total = std::log(total);
+  Logprobs out;
+  const auto logprob = [&](float logit) {
+    return static_cast<float>(double{logit} - double{max} - log_total);
+  };
+  // Ids ascend, so of equals the lower one is listed first.
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.id == chosen) out.chosen = logprob(candidate.logit);
+    InsertTop(candidate.id, candidate.logit, top_k, &out);
+  }
+  for (int i = 0; i < out.num_top; ++i) out.top_logprobs[i] = logprob(out.top_logprobs[i]);
+  return out;
+}
+
 float Sampler::TopKThreshold(int top_k) {
   scratch_.clear();
   if (top_k > kHeapTopK) {

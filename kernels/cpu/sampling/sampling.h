@@ -24,6 +24,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cpu/sampling/logprobs.h"
 #include "kernels/cpu/sampling/token_history.h"
 
 namespace sluice::kernels::cpu {
@@ -76,6 +77,12 @@ class Sampler {
                       const SamplerParams& params, const TokenHistory* history,
                       int64_t output_position);
 
+  // Log probabilities of what the last Sample drew from: its softmax after masks, bias, penalties,
+  // temperature, min_p, top_k and top_p (greedy: after masks, bias and penalties). Ids that were
+  // dropped are not listed. REQUIRES: the last outcome was kSampled; chosen is its id; 0 <= top_k
+  // <= kMaxLogprobs.
+  Logprobs ProcessedLogprobs(int32_t chosen, int top_k);
+
   // What the last non-greedy Sample drew from, ids ascending, weights exp(x - max).
   struct Candidate {
     int32_t id = 0;
@@ -89,6 +96,8 @@ class Sampler {
   void ApplyPenalties(const SamplerParams& params, const TokenHistory& history);
   // Steps 6 to 9: fills candidates_, ids ascending.
   void CollectCandidates(const SamplerParams& params, float max);
+  // After a greedy choice: all that the masks left.
+  void CollectUnmasked();
   float TopKThreshold(int top_k);
   void ApplyTopP(float top_p, float max);
 

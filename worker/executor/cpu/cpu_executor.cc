@@ -72,7 +72,7 @@ class CpuExecutor::Impl {
         pool_(NumThreads(options.threads, communicator->world_size())),
         communicator_(communicator),
         rows_(LimitsOf(folder.config(), options)),
-        sampler_(vocab_size_, NumTokenIds(folder, options), &pool_),
+        sampler_(vocab_size_, NumTokenIds(folder, options), options.processed_logprobs, &pool_),
         scorer_(vocab_size_, NumTokenIds(folder, options), communicator->rank() == 0, &pool_) {}
 
   ~Impl() {

@@ -24,6 +24,7 @@ struct CpuExecutorOptions {
   // Ids the tokenizer knows: rows of the embedding beyond them are padding and never sampled. 0:
   // vocab_size.
   int num_token_ids = 0;
+  bool processed_logprobs = false;  // of what was drawn from; else of the raw logits
   int threads =
       0;  // of this rank's kernels; 0: the machine's hardware threads over world_size, at least 1
   // Called from the creating thread while weights load, with rising done_bytes; the last call has

@@ -39,9 +39,11 @@ kernels::cpu::SamplerParams ParamsOf(const RowAdd::Sampling& sampling,
 
 }  // namespace
 
-RowSampler::RowSampler(int vocab_size, int num_token_ids, kernels::cpu::ThreadPool* pool)
+RowSampler::RowSampler(int vocab_size, int num_token_ids, bool processed_logprobs,
+                       kernels::cpu::ThreadPool* pool)
     : vocab_size_(vocab_size),
       num_token_ids_(num_token_ids),
+      processed_logprobs_(processed_logprobs),
       pool_(*pool),
       samplers_(static_cast<size_t>(pool->num_threads())) {}
 
@@ -99,9 +101,10 @@ std::optional<SampledToken> RowSampler::SampleToken(std::span<const float> logit
   token.id = result.id;
   if (!state.sampling->params.logprobs.has_value()) return token;
   const int top_k = std::clamp(*state.sampling->params.logprobs, 0, kernels::cpu::kMaxLogprobs);
-  const kernels::cpu::Logprobs logprobs =
-      kernels::cpu::RawLogprobs(logits.data(), vocab_size_, num_token_ids_, result.id, top_k);
-  token.logprobs = ToTokenLogprobs(logprobs);
+  token.logprobs = ToTokenLogprobs(
+      processed_logprobs_ ? sampler->ProcessedLogprobs(result.id, top_k)
+                          : kernels::cpu::RawLogprobs(logits.data(), vocab_size_, num_token_ids_,
+                                                      result.id, top_k));
   return token;
 }
 

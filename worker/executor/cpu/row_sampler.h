@@ -20,8 +20,10 @@ namespace sluice::worker {
 
 class RowSampler {
  public:
-  // num_token_ids: ids from here on are padding and masked. pool must outlive the sampler.
-  RowSampler(int vocab_size, int num_token_ids, kernels::cpu::ThreadPool* pool);
+  // num_token_ids: ids from here on are padding and masked. processed_logprobs: log probabilities
+  // are of what was drawn from, not of the raw logits. pool must outlive the sampler.
+  RowSampler(int vocab_size, int num_token_ids, bool processed_logprobs,
+             kernels::cpu::ThreadPool* pool);
 
   // logits [batch.logits_of.size()][vocab_size]. samples gets one entry per sampled row, in order;
   // the tokens are appended to the rows of table. INTERNAL when a row came without sampling
@@ -39,6 +41,7 @@ class RowSampler {
 
   const int vocab_size_;
   const int num_token_ids_;
+  const bool processed_logprobs_;
   kernels::cpu::ThreadPool& pool_;
   std::vector<kernels::cpu::Sampler> samplers_;  // one a thread: they own scratch
 };
