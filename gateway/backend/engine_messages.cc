@@ -5,10 +5,33 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "proto/wire/status_macros.h"
 
 namespace sluice::gateway {
 
 namespace pb = ::sluice::worker::v1;
+
+namespace {
+
+absl::StatusOr<std::vector<TokenLogprobs>> FromProto(
+    const google::protobuf::RepeatedPtrField<pb::TokenLogprobs>& entries) {
+  std::vector<TokenLogprobs> result;
+  result.reserve(static_cast<size_t>(entries.size()));
+  for (const pb::TokenLogprobs& from : entries) {
+    if (from.top_ids_size() != from.top_logprobs_size()) {
+      return absl::InternalError(absl::StrCat("the worker sent ", from.top_logprobs_size(),
+                                              " log probabilities for ", from.top_ids_size(),
+                                              " most likely ids"));
+    }
+    TokenLogprobs& to = result.emplace_back();
+    to.logprob = from.logprob();
+    to.top_ids.assign(from.top_ids().begin(), from.top_ids().end());
+    to.top_logprobs.assign(from.top_logprobs().begin(), from.top_logprobs().end());
+  }
+  return result;
+}
+
+}  // namespace
 
 pb::GenerateRequest ToProto(const GenerateRequest& request) {
   pb::GenerateRequest message;
@@ -37,6 +60,7 @@ pb::GenerateRequest ToProto(const GenerateRequest& request) {
   to.mutable_stop_token_ids()->Add(from.stop_token_ids.begin(), from.stop_token_ids.end());
   if (from.logprobs) to.set_logprobs(static_cast<uint32_t>(*from.logprobs));
   if (from.seed) to.set_seed(*from.seed);
+  if (from.prompt_logprobs) to.set_prompt_logprobs(static_cast<uint32_t>(*from.prompt_logprobs));
   return message;
 }
 
@@ -65,18 +89,8 @@ absl::StatusOr<TokenChunk> FromProto(const pb::GenerateResponse& response, int n
   TokenChunk chunk;
   chunk.choice = static_cast<int>(response.choice());
   chunk.ids.assign(response.ids().begin(), response.ids().end());
-  chunk.logprobs.reserve(static_cast<size_t>(response.logprobs_size()));
-  for (const pb::TokenLogprobs& from : response.logprobs()) {
-    if (from.top_ids_size() != from.top_logprobs_size()) {
-      return absl::InternalError(absl::StrCat("the worker sent ", from.top_logprobs_size(),
-                                              " log probabilities for ", from.top_ids_size(),
-                                              " most likely ids"));
-    }
-    TokenLogprobs& to = chunk.logprobs.emplace_back();
-    to.logprob = from.logprob();
-    to.top_ids.assign(from.top_ids().begin(), from.top_ids().end());
-    to.top_logprobs.assign(from.top_logprobs().begin(), from.top_logprobs().end());
-  }
+  SLUICE_ASSIGN_OR_RETURN(chunk.logprobs, FromProto(response.logprobs()));
+  SLUICE_ASSIGN_OR_RETURN(chunk.prompt_logprobs, FromProto(response.prompt_logprobs()));
   switch (response.finish_reason()) {
     case pb::FINISH_REASON_UNSPECIFIED:
       break;

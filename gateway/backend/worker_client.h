@@ -36,6 +36,7 @@ struct SamplingParams {
   std::vector<TokenId> stop_token_ids;
   std::optional<int> logprobs;  // the chosen id's, and the most likely k (0..20)
   std::optional<uint64_t> seed;
+  std::optional<int> prompt_logprobs;  // those of the prompt's ids, and the most likely k (0..20)
 };
 
 struct TokenLogprobs {
@@ -69,6 +70,8 @@ struct TokenChunk {
   int choice = 0;
   std::vector<TokenId> ids;  // the stop id included
   std::vector<TokenLogprobs> logprobs;
+  // Of the prompt's next ids, from its second on; such a chunk (choice 0) carries nothing else.
+  std::vector<TokenLogprobs> prompt_logprobs;
   FinishReason finish = FinishReason::kNone;
   std::optional<TokenId> stop_id;
   TokenUsage usage;  // valid when finish is set

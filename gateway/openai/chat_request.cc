@@ -60,6 +60,7 @@ void ReadChatLogprobs(FieldReader& fields, GenerationOptions& options) {
 void RefuseChatFields(FieldReader& fields) {
   fields.Refuse({"functions", "function_call"}, "use tools and tool_choice");
   fields.RefuseGiven({"thinking", "reasoning"}, "use enable_thinking");
+  fields.Refuse({"echo"}, "only completions have it");
   fields.Refuse({"chat_template", "documents", "audio", "web_search_options", "mm_processor_kwargs",
                  "media_io_kwargs"},
                 "leave it out");
@@ -91,7 +92,7 @@ absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
   ReadGenerationOptions(fields, request.generation);
   ReadChatLogprobs(fields, request.generation);
   ReadToolChoice(fields, request);
-  ReadStreamOptions(fields, request.stream);
+  ReadStreamOptions(fields, request.generation, request.stream);
   request.separate_reasoning = fields.Bool("include_reasoning").value_or(true) &
                                fields.Bool("separate_reasoning").value_or(true);
   RefuseChatFields(fields);

@@ -137,6 +137,12 @@ std::string ChatAggregator::Finish(const ResponseUsage& usage) const {
     json.EndObject();
   }
   json.EndArray();
+  // The choices have one prompt.
+  if (const auto first = choices_.begin();
+      first != choices_.end() && !first->second.prompt_logprobs.empty()) {
+    json.Key("prompt_logprobs");
+    WritePromptLogprobs(first->second.prompt_logprobs, json);
+  }
   json.Key("usage");
   WriteUsage(usage, json);
   json.EndObject();

@@ -70,10 +70,11 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(std::string_view body) 
   } else {
     fields.FailField("prompt", "is required");
   }
+  request.generation.echo = fields.Bool("echo").value_or(false);
   ReadGenerationOptions(fields, request.generation);
   DefaultMaxTokens(fields, request.generation);
   request.generation.logprobs = fields.Int("logprobs", 0, kMaxTopLogprobs);
-  ReadStreamOptions(fields, request.stream);
+  ReadStreamOptions(fields, request.generation, request.stream);
   fields.RefuseGiven({"thinking", "reasoning"}, "leave it out");
   RefuseUnsupportedFields(fields);
   SLUICE_RETURN_IF_ERROR(fields.status());

@@ -21,6 +21,10 @@ void WriteChoice(const ChoiceDelta& delta, bool logprobs, int64_t& offset, JsonW
   } else {
     json.Null();
   }
+  if (!delta.prompt_logprobs.empty()) {
+    json.Key("prompt_logprobs");
+    WritePromptLogprobs(delta.prompt_logprobs, json);
+  }
   WriteEnd(delta, json);
   json.EndObject();
 }

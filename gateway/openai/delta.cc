@@ -33,6 +33,8 @@ void JoinDelta(const ChoiceDelta& delta, ChoiceDelta& whole) {
     }
   }
   whole.logprobs.insert(whole.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+  whole.prompt_logprobs.insert(whole.prompt_logprobs.end(), delta.prompt_logprobs.begin(),
+                               delta.prompt_logprobs.end());
   whole.completion_tokens = delta.completion_tokens;
   whole.reasoning_tokens = delta.reasoning_tokens;
   if (delta.end != ChoiceEnd::kNone) {

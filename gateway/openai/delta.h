@@ -24,7 +24,7 @@ struct LogprobEntry {
   // What of `token` is in the output: all of it, or less for a stop id, a skipped special token or
   // what a stop string cut off. Joined over all entries these are the output's bytes.
   std::string output_bytes;
-  float logprob = 0.0f;
+  std::optional<float> logprob;  // absent for a prompt's first id
   std::vector<Alternative> top;  // most likely first
 };
 
@@ -48,6 +48,9 @@ struct ChoiceDelta {
   std::string content;  // completions: the text
   std::vector<ToolCallDelta> tool_calls;
   std::vector<LogprobEntry> logprobs;  // entries may come with a later delta than their text's
+  // Of the prompt's ids, the first one included; every choice of a prompt gets them, before all
+  // else. Their output_bytes say nothing.
+  std::vector<LogprobEntry> prompt_logprobs;
   ChoiceEnd end = ChoiceEnd::kNone;    // set on the choice's last delta only
   // What stopped the choice, with end: a stop string, or one of the request's stop_token_ids.
   std::variant<std::monostate, std::string, int32_t> stop_reason;

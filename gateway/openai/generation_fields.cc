@@ -73,9 +73,10 @@ void ReadLogitBias(FieldReader& fields, GenerationOptions& options) {
 void ReadLimits(FieldReader& fields, GenerationOptions& options) {
   options.n = fields.Int("n", 1, kMaxChoices).value_or(1);
   // vLLM's rule: the newer name wins.
-  const std::optional<int> older = fields.Int("max_tokens", 1, kMaxInt);
-  const std::optional<int> newer = fields.Int("max_completion_tokens", 1, kMaxInt);
+  const std::optional<int> older = fields.Int("max_tokens", 0, kMaxInt);
+  const std::optional<int> newer = fields.Int("max_completion_tokens", 0, kMaxInt);
   options.max_tokens = newer ? newer : older;
+  options.prompt_logprobs = fields.Int("prompt_logprobs", 0, kMaxTopLogprobs);
   options.min_tokens = fields.Int("min_tokens", 0, kMaxInt).value_or(0);
   options.ignore_eos = fields.Bool("ignore_eos").value_or(false);
   // vLLM runs smaller values first, the worker larger ones.
@@ -134,7 +135,9 @@ absl::Status CheckGenerationOptions(const GenerationOptions& options) {
     SLUICE_RETURN_IF_ERROR(CheckRange(absl::StrCat("logit_bias[", id, "]"), bias, -100.0f, 100.0f));
   }
   SLUICE_RETURN_IF_ERROR(CheckWhole("n", options.n, 1, kMaxChoices));
-  SLUICE_RETURN_IF_ERROR(CheckWhole("max_tokens", options.max_tokens.value_or(1), 1, kMaxInt));
+  const bool scores = options.echo || options.prompt_logprobs.has_value();
+  SLUICE_RETURN_IF_ERROR(
+      CheckWhole("max_tokens", options.max_tokens.value_or(1), scores ? 0 : 1, kMaxInt));
   SLUICE_RETURN_IF_ERROR(CheckWhole("min_tokens", options.min_tokens, 0, kMaxInt));
   if (options.max_tokens && options.min_tokens > *options.max_tokens) {
     return FieldError("min_tokens", absl::StrCat("(", options.min_tokens,
@@ -143,6 +146,8 @@ absl::Status CheckGenerationOptions(const GenerationOptions& options) {
   }
   SLUICE_RETURN_IF_ERROR(
       CheckWhole("top_logprobs", options.logprobs.value_or(0), 0, kMaxTopLogprobs));
+  SLUICE_RETURN_IF_ERROR(
+      CheckWhole("prompt_logprobs", options.prompt_logprobs.value_or(0), 0, kMaxTopLogprobs));
   if (options.stop.size() > kMaxStopStrings) {
     return FieldError("stop", absl::StrCat("has ", options.stop.size(), " strings; at most ",
                                            kMaxStopStrings, " are allowed"));
@@ -179,8 +184,12 @@ void ReadGenerationOptions(FieldReader& fields, GenerationOptions& options) {
   if (fields.ok()) fields.Fail(CheckGenerationOptions(options));
 }
 
-void ReadStreamOptions(FieldReader& fields, StreamOptions& options) {
+void ReadStreamOptions(FieldReader& fields, const GenerationOptions& generation,
+                       StreamOptions& options) {
   options.stream = fields.Bool("stream").value_or(false);
+  if (options.stream && generation.prompt_logprobs) {
+    fields.FailField("prompt_logprobs", "is not available with stream: true");
+  }
   const std::optional<JsonValue> value = fields.Typed("stream_options", JsonType::kObject);
   if (!value) return;
   if (!options.stream) {
@@ -209,16 +218,13 @@ void RefuseUnsupportedFields(FieldReader& fields) {
                 kLeaveOut);
   // An empty schema asks for any JSON, which is not any text.
   fields.RefuseGiven({"guided_json", "json_schema"}, kLeaveOut);
-  fields.Refuse(
-      {"suffix", "prompt_logprobs", "logprob_token_ids", "bad_words", "truncate_prompt_tokens",
-       "use_beam_search", "logits_processors", "repetition_detection"},
-      kLeaveOut);
+  fields.Refuse({"suffix", "logprob_token_ids", "bad_words", "truncate_prompt_tokens",
+                 "use_beam_search", "logits_processors", "repetition_detection"},
+                kLeaveOut);
   fields.Refuse({"thinking_budget", "thinking_token_budget", "reasoning_budget_tokens"}, kLeaveOut);
   fields.Refuse({"return_token_ids", "return_tokens_as_token_ids", "return_prompt_text",
                  "return_token_offsets", "kv_transfer_params", "prompt_embeds", "vllm_xargs"},
                 kLeaveOut);
-  if (fields.Bool("echo").value_or(false))
-    fields.FailField("echo", "is not supported yet; leave it out");
   fields.Accept({"user", "metadata", "store", "service_tier", "request_id", "rid", "length_penalty",
                  "add_special_tokens", "spaces_between_special_tokens", "early_stopping",
                  "prompt_cache_key", "safety_identifier"});

@@ -33,7 +33,9 @@ struct GenerationOptions {
   std::vector<int32_t> allowed_token_ids;             // empty: all
   std::optional<uint64_t> seed;                       // absent: the session draws one
   int n = 1;                                          // [1, kMaxChoices]
-  std::optional<int> max_tokens;                      // >= 1; absent: up to the context length
+  // Absent: up to the context length. At least 1; 0 where something of the prompt is asked for:
+  // nothing is generated.
+  std::optional<int> max_tokens;
   int min_tokens = 0;
   bool ignore_eos = false;
   std::vector<std::string> stop;
@@ -41,6 +43,8 @@ struct GenerationOptions {
   bool include_stop_str_in_output = false;
   bool skip_special_tokens = true;
   std::optional<int> logprobs;  // the chosen id's, and the most likely k (0 to kMaxTopLogprobs)
+  std::optional<int> prompt_logprobs;  // the same of the prompt's ids
+  bool echo = false;                   // completions: the prompt is told before the answer
   int priority = 0;             // larger runs first; the HTTP field is vLLM's, where smaller does
   std::string cache_salt;
 };

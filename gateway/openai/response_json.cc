@@ -2,6 +2,8 @@
 #include "gateway/openai/response_json.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <variant>
 
 #include "gateway/openai/json_reader.h"
@@ -37,8 +39,20 @@ int64_t CharactersIn(std::string_view bytes) {
                        [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
+void WriteLogprob(const LogprobEntry& entry, JsonWriter& json) {
+  if (entry.logprob) {
+    json.Float(*entry.logprob);
+  } else {
+    json.Null();
+  }
+}
+
 // The legacy shape: an object token -> logprob, the chosen token included. Keys must differ.
 void WriteTopObject(const LogprobEntry& entry, JsonWriter& json) {
+  if (!entry.logprob) {
+    json.Null();
+    return;
+  }
   std::vector<std::string> written;
   json.BeginObject();
   const auto write = [&](std::string token, float logprob) {
@@ -49,7 +63,7 @@ void WriteTopObject(const LogprobEntry& entry, JsonWriter& json) {
   for (const LogprobEntry::Alternative& top : entry.top) {
     write(CompletionToken(top.token), top.logprob);
   }
-  write(CompletionToken(entry.token), entry.logprob);
+  write(CompletionToken(entry.token), *entry.logprob);
   json.EndObject();
 }
 
@@ -112,7 +126,8 @@ void WriteChatLogprobs(const std::vector<LogprobEntry>& entries, JsonWriter& jso
   for (const LogprobEntry& entry : entries) {
     json.BeginObject();
     json.Key("token").String(ChatToken(entry.token));
-    json.Key("logprob").Float(entry.logprob);
+    json.Key("logprob");
+    WriteLogprob(entry, json);
     json.Key("bytes");
     WriteBytes(entry.output_bytes, json);
     json.Key("top_logprobs").BeginArray();
@@ -129,6 +144,39 @@ void WriteChatLogprobs(const std::vector<LogprobEntry>& entries, JsonWriter& jso
   json.EndArray().Key("refusal").Null().EndObject();
 }
 
+void WritePromptLogprobs(const std::vector<LogprobEntry>& entries, JsonWriter& json) {
+  json.BeginArray();
+  for (const LogprobEntry& entry : entries) {
+    if (!entry.logprob) {
+      json.Null();
+      continue;
+    }
+    json.BeginObject();
+    const auto write = [&](int32_t id, std::string_view token, float logprob,
+                           std::optional<size_t> rank) {
+      json.Key(std::to_string(id)).BeginObject();
+      json.Key("logprob").Float(logprob);
+      json.Key("rank");
+      if (rank) {
+        json.Int(static_cast<int64_t>(*rank));
+      } else {
+        json.Null();
+      }
+      json.Key("decoded_token").String(ChatToken(token));
+      json.EndObject();
+    };
+    bool listed = false;
+    for (size_t i = 0; i < entry.top.size(); ++i) {
+      write(entry.top[i].id, entry.top[i].token, entry.top[i].logprob, i + 1);
+      listed |= entry.top[i].id == entry.id;
+    }
+    // Of an id behind the most likely ones the rank is not known.
+    if (!listed) write(entry.id, entry.token, *entry.logprob, std::nullopt);
+    json.EndObject();
+  }
+  json.EndArray();
+}
+
 void WriteCompletionLogprobs(const std::vector<LogprobEntry>& entries, int64_t& offset,
                              JsonWriter& json) {
   json.BeginObject().Key("text_offset").BeginArray();
@@ -137,7 +185,7 @@ void WriteCompletionLogprobs(const std::vector<LogprobEntry>& entries, int64_t& 
     offset += CharactersIn(entry.output_bytes);
   }
   json.EndArray().Key("token_logprobs").BeginArray();
-  for (const LogprobEntry& entry : entries) json.Float(entry.logprob);
+  for (const LogprobEntry& entry : entries) WriteLogprob(entry, json);
   json.EndArray().Key("tokens").BeginArray();
   for (const LogprobEntry& entry : entries) json.String(CompletionToken(entry.token));
   json.EndArray().Key("top_logprobs").BeginArray();

@@ -33,6 +33,10 @@ ResponseUsage UsageSoFar(const ChoiceDelta& delta, int prompt_tokens);
 // The value of a chat choice's "logprobs".
 void WriteChatLogprobs(const std::vector<LogprobEntry>& entries, JsonWriter& json);
 
+// The value of "prompt_logprobs", as vLLM writes it: for each id of the prompt an object by id,
+// null for the first one.
+void WritePromptLogprobs(const std::vector<LogprobEntry>& entries, JsonWriter& json);
+
 // The value of a completion choice's "logprobs". `offset` is the number of characters before the
 // first entry, and is moved on.
 void WriteCompletionLogprobs(const std::vector<LogprobEntry>& entries, int64_t& offset,

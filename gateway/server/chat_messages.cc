@@ -54,6 +54,10 @@ absl::Status ReadLimits(const pb::ChatRequest& message, GenerationOptions& optio
   if (message.has_top_logprobs()) {
     SLUICE_ASSIGN_OR_RETURN(options.logprobs, ToInt(message.top_logprobs(), "top_logprobs"));
   }
+  if (message.has_prompt_logprobs()) {
+    SLUICE_ASSIGN_OR_RETURN(options.prompt_logprobs,
+                            ToInt(message.prompt_logprobs(), "prompt_logprobs"));
+  }
   if (message.n() != 0) {
     SLUICE_ASSIGN_OR_RETURN(options.n, ToInt(message.n(), "n"));
   }
@@ -99,6 +103,24 @@ std::string Shown(std::string_view token) {
   return text;
 }
 
+void AddLogprobs(const std::vector<LogprobEntry>& entries,
+                 google::protobuf::RepeatedPtrField<pb::TokenLogprob>& out) {
+  for (const LogprobEntry& from : entries) {
+    pb::TokenLogprob& to = *out.Add();
+    to.set_id(from.id);
+    to.set_token(Shown(from.token));
+    to.set_bytes(from.token);
+    if (from.logprob) to.set_logprob(*from.logprob);
+    for (const LogprobEntry::Alternative& alternative : from.top) {
+      pb::TokenLogprob::Alternative& top = *to.add_top();
+      top.set_id(alternative.id);
+      top.set_token(Shown(alternative.token));
+      top.set_bytes(alternative.token);
+      top.set_logprob(alternative.logprob);
+    }
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<ChatRequest> FromProto(const pb::ChatRequest& message) {
@@ -129,20 +151,9 @@ pb::ChatResponse ToProto(const ResponseHeader& header, const ChoiceDelta& delta)
     to.set_name(from.name);
     to.set_arguments(from.arguments);
   }
-  for (const LogprobEntry& from : delta.logprobs) {
-    pb::TokenLogprob& to = *message.add_logprobs();
-    to.set_id(from.id);
-    to.set_token(Shown(from.token));
-    to.set_bytes(from.token);
-    to.set_logprob(from.logprob);
-    for (const LogprobEntry::Alternative& alternative : from.top) {
-      pb::TokenLogprob::Alternative& top = *to.add_top();
-      top.set_id(alternative.id);
-      top.set_token(Shown(alternative.token));
-      top.set_bytes(alternative.token);
-      top.set_logprob(alternative.logprob);
-    }
-  }
+  AddLogprobs(delta.logprobs, *message.mutable_logprobs());
+  // The choices have one prompt.
+  if (delta.choice == 0) AddLogprobs(delta.prompt_logprobs, *message.mutable_prompt_logprobs());
   if (delta.end != ChoiceEnd::kNone) message.set_finish_reason(ChoiceEndName(delta.end));
   return message;
 }

@@ -51,6 +51,7 @@ RequestTrace::RequestTrace(std::string_view route, RequestIdentity identity,
 RequestTrace::~RequestTrace() { End(absl::CancelledError("the request was dropped")); }
 
 void RequestTrace::OnDelta(const ChoiceDelta& delta) {
+  if (delta.completion_tokens == 0 && delta.end == ChoiceEnd::kNone) return;  // of the prompt
   const Clock::time_point now = Clock::now();
   if (std::isnan(first_token_seconds_)) {
     first_token_seconds_ = Seconds(now - start_);

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "gateway/session/logprob_entry.h"
 #include "gateway/session/random_ids.h"
 
 namespace sluice::gateway {
@@ -18,6 +19,11 @@ ChoiceStream::ChoiceStream(int choice, const ChoiceStreamOptions& options)
       parser_(options.parser) {}
 
 void ChoiceStream::Append(const TokenChunk& chunk, std::vector<ChoiceDelta>& deltas) {
+  if (options_.discard_output) {
+    const bool over = chunk.finish == FinishReason::kStop || chunk.finish == FinishReason::kLength;
+    if (over && !ended_) End(ChoiceEnd::kLength, deltas);
+    return;
+  }
   const bool ended_by_id = chunk.finish == FinishReason::kStop && chunk.stop_id.has_value();
   for (size_t i = 0; i < chunk.ids.size() && !ended_; ++i) {
     const bool is_stop = ended_by_id && i + 1 == chunk.ids.size() && chunk.ids[i] == *chunk.stop_id;
@@ -37,7 +43,8 @@ void ChoiceStream::AppendId(TokenId id, const TokenLogprobs* logprobs, bool is_h
   const bool visible =
       !is_hidden_stop && !(options_.skip_special_tokens && options_.tokenizer->IsSpecial(id));
   if (logprobs != nullptr) {
-    ledger_.Add(EntryOf(id, *logprobs), visible, text.size(), detokenizer_.pending_bytes());
+    ledger_.Add(MakeLogprobEntry(*options_.tokenizer, id, *logprobs), visible, text.size(),
+                detokenizer_.pending_bytes());
   }
   if (is_hidden_stop) return;
   const PieceKind kind = KindOf(id);
@@ -160,22 +167,6 @@ PieceKind ChoiceStream::KindOf(TokenId id) const {
   if (control.tool_call_open == id) return PieceKind::kToolCallOpen;
   if (control.tool_call_close == id) return PieceKind::kToolCallClose;
   return PieceKind::kText;
-}
-
-LogprobEntry ChoiceStream::EntryOf(TokenId id, const TokenLogprobs& logprobs) const {
-  const auto bytes_of = [&](TokenId token) {
-    return std::string(options_.tokenizer->TokenBytes(token).value_or(std::string_view()));
-  };
-  LogprobEntry entry;
-  entry.id = id;
-  entry.token = bytes_of(id);
-  entry.logprob = logprobs.logprob;
-  const size_t count = std::min(logprobs.top_ids.size(), logprobs.top_logprobs.size());
-  for (size_t i = 0; i < count; ++i) {
-    entry.top.push_back(
-        {logprobs.top_ids[i], bytes_of(logprobs.top_ids[i]), logprobs.top_logprobs[i]});
-  }
-  return entry;
 }
 
 std::string ChoiceStream::CallId(int index) const {

@@ -30,6 +30,7 @@ struct ChoiceStreamOptions {
   int min_tokens = 0;
   bool skip_special_tokens = true;
   bool logprobs = false;
+  bool discard_output = false;  // max_tokens 0: the worker's one id is neither shown nor counted
   std::vector<TokenId> stop_token_ids;  // the request's own: reported as stop_reason
   uint64_t call_id_seed = 0;            // makes the ids of tool calls
 };
@@ -60,7 +61,6 @@ class ChoiceStream {
   void AttachLogprobs(std::vector<ChoiceDelta>& deltas);
   ChoiceDelta NewDelta() const;
   PieceKind KindOf(TokenId id) const;
-  LogprobEntry EntryOf(TokenId id, const TokenLogprobs& logprobs) const;
   std::string CallId(int index) const;
 
   const int choice_;

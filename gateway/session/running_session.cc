@@ -13,7 +13,7 @@ class RunningSession::CallObserver final : public TokenObserver {
   CallObserver(std::shared_ptr<RunningSession> session, size_t call)
       : session_(std::move(session)), call_(call) {}
 
-  void OnChunk(TokenChunk chunk) override { session_->OnChunk(call_, chunk); }
+  void OnChunk(TokenChunk chunk) override { session_->OnChunk(call_, std::move(chunk)); }
   void OnDone(absl::Status status) override { session_->OnDone(call_, std::move(status)); }
 
  private:
@@ -35,6 +35,14 @@ RunningSession::RunningSession(std::vector<GenerateRequest> requests,
     for (int i = 0; i < num_choices_per_call_; ++i) {
       choices_.emplace_back(static_cast<int>(choices_.size()), choice_options[call]);
     }
+  }
+}
+
+void RunningSession::EchoPrompts(const Tokenizer& tokenizer, const PromptEchoOptions& options) {
+  for (size_t call = 0; call < requests_.size(); ++call) {
+    requests_[call].sampling.prompt_logprobs = options.top_k();
+    calls_[call].prompt =
+        std::make_unique<PromptEcho>(tokenizer, requests_[call].prompt_ids, options);
   }
 }
 
@@ -87,15 +95,47 @@ void RunningSession::StopChoice(size_t call, int choice, int completion_tokens) 
   if (handle) handle->StopChoice(choice, completion_tokens);
 }
 
-void RunningSession::OnChunk(size_t call, const TokenChunk& chunk) {
+void RunningSession::OnChunk(size_t call, TokenChunk chunk) {
   const std::lock_guard<std::mutex> lock(delivery_mu_);
   if (cancelled_.load() || !error_.ok()) return;
   if (chunk.choice < 0 || chunk.choice >= num_choices_per_call_) {
-    error_ = absl::InternalError(
-        absl::StrCat("the worker sent choice ", chunk.choice, " of ", num_choices_per_call_));
-    CancelCalls(CancelReason::kDisconnect);
+    return Fail(absl::InternalError(
+        absl::StrCat("the worker sent choice ", chunk.choice, " of ", num_choices_per_call_)));
+  }
+  if (calls_[call].prompt != nullptr && !TellPrompt(call, chunk)) {
+    calls_[call].held.push_back(std::move(chunk));
     return;
   }
+  for (const TokenChunk& held : std::exchange(calls_[call].held, {})) DeliverOutput(call, held);
+  DeliverOutput(call, chunk);
+}
+
+void RunningSession::Fail(absl::Status error) {
+  error_ = std::move(error);
+  CancelCalls(CancelReason::kDisconnect);
+}
+
+bool RunningSession::TellPrompt(size_t call, const TokenChunk& chunk) {
+  PromptEcho& prompt = *calls_[call].prompt;
+  const absl::StatusOr<ChoiceDelta> told = prompt.Append(chunk.prompt_logprobs);
+  if (!told.ok()) {
+    Fail(told.status());
+    return false;
+  }
+  const bool shows =
+      !told->content.empty() || !told->logprobs.empty() || !told->prompt_logprobs.empty();
+  for (int i = 0; shows && i < num_choices_per_call_ && !cancelled_.load(); ++i) {
+    ChoiceDelta delta = *told;
+    delta.choice = calls_[call].first_choice + i;
+    sink_->OnDelta(std::move(delta));
+  }
+  if (!prompt.complete()) return false;
+  calls_[call].prompt.reset();
+  return true;
+}
+
+void RunningSession::DeliverOutput(size_t call, const TokenChunk& chunk) {
+  if (cancelled_.load()) return;
   const int index = calls_[call].first_choice + chunk.choice;
   ChoiceStream& stream = choices_[static_cast<size_t>(index)];
   if (chunk.finish != FinishReason::kNone) {

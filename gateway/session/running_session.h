@@ -17,6 +17,7 @@
 #include "gateway/backend/worker_client.h"
 #include "gateway/session/choice_stream.h"
 #include "gateway/session/delta_sink.h"
+#include "gateway/session/prompt_echo.h"
 #include "gateway/session/session.h"
 
 namespace sluice::gateway {
@@ -27,6 +28,9 @@ class RunningSession final : public Session, public std::enable_shared_from_this
   // choices.
   RunningSession(std::vector<GenerateRequest> requests,
                  std::vector<ChoiceStreamOptions> choice_options, std::shared_ptr<DeltaSink> sink);
+
+  // Before Start: what the answers tell of their prompts. tokenizer outlives the session.
+  void EchoPrompts(const Tokenizer& tokenizer, const PromptEchoOptions& options);
 
   // Once, right after construction. The sink may be called before this returns.
   void Start(WorkerClient& worker);
@@ -40,12 +44,18 @@ class RunningSession final : public Session, public std::enable_shared_from_this
   struct Call {
     int first_choice = 0;
     int cached_tokens = 0;                 // delivery_mu_
+    std::unique_ptr<PromptEcho> prompt;    // delivery_mu_; until the prompt was told
+    std::vector<TokenChunk> held;          // delivery_mu_; output that waits for that
     std::shared_ptr<GenerateCall> handle;  // control_mu_; from Generate's return to OnDone
     bool done = false;                     // control_mu_
     std::vector<std::pair<int, int>> stops_before_handle;  // control_mu_; choice, ids
   };
 
-  void OnChunk(size_t call, const TokenChunk& chunk);
+  void OnChunk(size_t call, TokenChunk chunk);
+  // Tells what is known of the prompt. False: the chunk's output must wait.
+  bool TellPrompt(size_t call, const TokenChunk& chunk);
+  void DeliverOutput(size_t call, const TokenChunk& chunk);
+  void Fail(absl::Status error);
   void OnDone(size_t call, absl::Status status);
   void StopChoice(size_t call, int choice, int completion_tokens);
   void CancelCalls(CancelReason reason);

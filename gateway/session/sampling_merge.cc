@@ -70,7 +70,8 @@ absl::StatusOr<SamplingParams> MergeSampling(const GenerationOptions& request,
   params.allowed_token_ids = request.allowed_token_ids;
   params.stop_token_ids = request.stop_token_ids;
   const int room = model.max_model_len - prompt_tokens;
-  params.max_tokens = std::min(request.max_tokens.value_or(room), room);
+  // The worker generates at least one id; where none was asked for it is dropped.
+  params.max_tokens = std::clamp(request.max_tokens.value_or(room), 1, std::max(room, 1));
   params.min_tokens = std::min(request.min_tokens, params.max_tokens);
   params.ignore_eos = request.ignore_eos;
   params.logprobs = request.logprobs;

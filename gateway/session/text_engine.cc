@@ -52,8 +52,29 @@ ChoiceStreamOptions MakeChoiceOptions(const Tokenizer& tokenizer, const Generati
   choice.min_tokens = min_tokens;
   choice.skip_special_tokens = options.skip_special_tokens;
   choice.logprobs = options.logprobs.has_value();
+  choice.discard_output = options.max_tokens == 0;
   choice.stop_token_ids = options.stop_token_ids;
   return choice;
+}
+
+PromptEchoOptions MakeEchoOptions(const GenerationOptions& options) {
+  return {.echo = options.echo,
+          .echo_logprobs = options.logprobs,
+          .prompt_logprobs = options.prompt_logprobs};
+}
+
+// Starts the calls of a request that is checked.
+std::shared_ptr<Session> StartSession(std::vector<GenerateRequest> requests,
+                                      std::vector<ChoiceStreamOptions> choices,
+                                      const GenerationOptions& options,
+                                      const TextEngineOptions& engine,
+                                      std::shared_ptr<DeltaSink> sink) {
+  auto session =
+      std::make_shared<RunningSession>(std::move(requests), std::move(choices), std::move(sink));
+  const PromptEchoOptions echo = MakeEchoOptions(options);
+  if (echo.wanted()) session->EchoPrompts(*engine.tokenizer, echo);
+  session->Start(*engine.worker);
+  return session;
 }
 
 }  // namespace
@@ -123,10 +144,7 @@ absl::StatusOr<std::shared_ptr<Session>> TextEngine::StartChat(
   choice.call_id_seed = RandomSeed();
   std::vector<GenerateRequest> requests;
   requests.push_back(MakeRequest(std::move(ids), request.generation, std::move(sampling), context));
-  auto session = std::make_shared<RunningSession>(
-      std::move(requests), std::vector<ChoiceStreamOptions>{choice}, std::move(sink));
-  session->Start(*options_.worker);
-  return session;
+  return StartSession(std::move(requests), {choice}, request.generation, options_, std::move(sink));
 }
 
 absl::StatusOr<std::shared_ptr<Session>> TextEngine::StartCompletion(
@@ -162,10 +180,8 @@ absl::StatusOr<std::shared_ptr<Session>> TextEngine::StartCompletion(
         MakeRequest(std::move(ids), request.generation, std::move(sampling), context));
     if (!alone) absl::StrAppend(&requests.back().request_id, "-", i);
   }
-  auto session =
-      std::make_shared<RunningSession>(std::move(requests), std::move(choices), std::move(sink));
-  session->Start(*options_.worker);
-  return session;
+  return StartSession(std::move(requests), std::move(choices), request.generation, options_,
+                      std::move(sink));
 }
 
 absl::StatusOr<TokenizeResult> TextEngine::Tokenize(const TokenizeRequest& request) const {

@@ -59,13 +59,31 @@ TEST(CompletionRequest, ReadsItsOwnLogprobs) {
 
 TEST(CompletionRequest, RefusesWhatWouldChangeTheOutput) {
   EXPECT_EQ(RefusedParam(R"("prompt":"a","suffix":"b")"), "suffix");
-  EXPECT_EQ(RefusedParam(R"("prompt":"a","echo":true)"), "echo");
   EXPECT_EQ(RefusedParam(R"("prompt":"a","best_of":2)"), "best_of");
   EXPECT_EQ(RefusedParam(R"("prompt":"a","max_tokens":0)"), "max_tokens");
   EXPECT_EQ(RefusedParam(R"("prompt":"a","thinking":{})"), "thinking");
   EXPECT_EQ(RefusedParam(R"("prompt":"a","reasoning":{"effort":"low"})"), "reasoning");
   EXPECT_EQ(RefusedParam(R"("prompt":"a","mirostat":1)"), "mirostat");
   EXPECT_EQ(RefusedParam(R"("prompt":"a","guided_json":{})"), "guided_json");
+}
+
+TEST(CompletionRequest, MayAskForItsPromptAlone) {
+  const auto echo =
+      ParseCompletionRequest(R"({"prompt":[[1,2]],"echo":true,"logprobs":1,"max_tokens":0})");
+  ASSERT_TRUE(echo.ok()) << echo.status();
+  EXPECT_TRUE(echo->generation.echo);
+  EXPECT_EQ(echo->generation.max_tokens, 0);
+  const auto scores =
+      ParseCompletionRequest(R"({"prompt":"a","prompt_logprobs":0,"max_tokens":0})");
+  ASSERT_TRUE(scores.ok()) << scores.status();
+  EXPECT_EQ(scores->generation.prompt_logprobs, 0);
+  EXPECT_FALSE(scores->generation.echo);
+  EXPECT_EQ(RefusedParam(R"("prompt":"a","max_tokens":0,"echo":false)"), "max_tokens");
+  EXPECT_EQ(RefusedParam(R"("prompt":"a","max_tokens":-1,"echo":true)"), "max_tokens");
+  EXPECT_EQ(RefusedParam(R"("prompt":"a","prompt_logprobs":21)"), "prompt_logprobs");
+  EXPECT_EQ(RefusedParam(R"("prompt":"a","prompt_logprobs":-1)"), "prompt_logprobs");
+  EXPECT_EQ(RefusedParam(R"("prompt":"a","prompt_logprobs":1,"stream":true)"), "prompt_logprobs");
+  EXPECT_TRUE(ParseCompletionRequest(R"({"prompt":"a","echo":true,"stream":true})").ok());
 }
 
 TEST(CompletionRequest, GeneratesSixteenTokensUnlessTold) {

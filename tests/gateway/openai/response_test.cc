@@ -185,6 +185,47 @@ TEST(CompletionLogprobs, HaveTheLegacyShapeWithOffsetsInCharacters) {
   EXPECT_FALSE(writer.OnDelta(Content(0, "")).has_value());
 }
 
+TEST(CompletionLogprobs, AnEchoBeginsWithNullAndMovesTheOffsetsOfTheOutput) {
+  CompletionAggregator aggregator(kHeader, true);
+  ChoiceDelta prompt = Content(0, "\xE4\xBD\xA0 a");
+  prompt.logprobs = {Entry(1, "\xE4\xBD\xA0", "\xE4\xBD\xA0", 0.0f), Entry(2, " a", " a", -1.5f)};
+  prompt.logprobs[0].logprob.reset();
+  prompt.logprobs[1].top = {{.id = 9, .token = "x", .logprob = -0.5f}};
+  aggregator.OnDelta(prompt);
+  ChoiceDelta end = Content(0, "b");
+  end.logprobs = {Entry(3, "b", "b", -0.25f)};
+  end.end = ChoiceEnd::kLength;
+  aggregator.OnDelta(end);
+  const Json choice = Json::parse(aggregator.Finish({}))["choices"][0];
+  EXPECT_EQ(choice["text"], "\xE4\xBD\xA0 ab");
+  EXPECT_EQ(choice["logprobs"],
+            Json::parse(R"({"text_offset":[0,1,3],"token_logprobs":[null,-1.5,-0.25],
+      "tokens":["你"," a","b"],"top_logprobs":[null,{"x":-0.5," a":-1.5},{"b":-0.25}]})"));
+  EXPECT_FALSE(choice.contains("prompt_logprobs"));
+}
+
+TEST(PromptLogprobs, HaveVllmsShapeInBothApis) {
+  ChoiceDelta delta = Content(0, "b");
+  delta.prompt_logprobs = {Entry(1, "a", "", 0.0f), Entry(2, "\xA0", "", -1.5f),
+                           Entry(3, "c", "", -2.0f)};
+  delta.prompt_logprobs[0].logprob.reset();
+  delta.prompt_logprobs[1].top = {{.id = 9, .token = "x", .logprob = -0.5f}};
+  delta.prompt_logprobs[2].top = {{.id = 3, .token = "c", .logprob = -2.0f}};
+  delta.end = ChoiceEnd::kLength;
+  const Json expected = Json::parse(R"([null,
+      {"9":{"logprob":-0.5,"rank":1,"decoded_token":"x"},
+       "2":{"logprob":-1.5,"rank":null,"decoded_token":"\\xa0"}},
+      {"3":{"logprob":-2.0,"rank":1,"decoded_token":"c"}}])");
+  CompletionAggregator completion(kHeader, false);
+  completion.OnDelta(delta);
+  EXPECT_EQ(Json::parse(completion.Finish({}))["choices"][0]["prompt_logprobs"], expected);
+  ChatAggregator chat(kHeader, false);
+  chat.OnDelta(delta);
+  const Json body = Json::parse(chat.Finish({}));
+  EXPECT_EQ(body["prompt_logprobs"], expected);
+  EXPECT_FALSE(body["choices"][0].contains("prompt_logprobs"));
+}
+
 TEST(CompletionAggregator, JoinsTexts) {
   CompletionAggregator aggregator(kHeader, false);
   aggregator.OnDelta(Content(0, "a"));

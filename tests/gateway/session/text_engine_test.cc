@@ -249,5 +249,85 @@ TEST_F(TextEngineTest, TokenizesAndDetokenizes) {
   EXPECT_EQ(ErrorParam(engine.Detokenize({.model = "", .tokens = {151669}}).status()), "tokens[0]");
 }
 
+TokenChunk PromptScores(size_t count) {
+  TokenChunk chunk;
+  chunk.prompt_logprobs.resize(count);
+  for (TokenLogprobs& score : chunk.prompt_logprobs) score.logprob = -2.0f;
+  return chunk;
+}
+
+TEST_F(TextEngineTest, AnEchoComesWithTheFirstOutput) {
+  ASSERT_TRUE(Complete(R"({"prompt":"The river runs","echo":true,"stop":["The"],"n":2})").ok());
+  EXPECT_EQ(call().request().sampling.prompt_logprobs, std::nullopt);
+  EXPECT_TRUE(sink_->deltas.empty()) << "the worker may still refuse";
+  call().Ids(*RealTokenizer()->Encode(" dry"), 1, FinishReason::kLength);
+  EXPECT_EQ(sink_->choices[1].content, "The river runs dry");
+  EXPECT_EQ(sink_->choices[0].content, "The river runs");
+  call().Ids(*RealTokenizer()->Encode(" on. The"), 0);
+  EXPECT_EQ(sink_->choices[0].content, "The river runs on. ");
+  EXPECT_EQ(sink_->choices[0].end, ChoiceEnd::kStop) << "stop strings match the output alone";
+  call().Ids({}, 0, FinishReason::kStop);
+  call().Done();
+  EXPECT_EQ(sink_->usage.prompt_tokens, 3);
+  EXPECT_EQ(sink_->usage.completion_tokens, 4);
+}
+
+TEST_F(TextEngineTest, OutputWaitsForThePromptsScores) {
+  ASSERT_TRUE(Complete(R"({"prompt":"The river runs","echo":true,"logprobs":1,"n":2})").ok());
+  EXPECT_EQ(call().request().sampling.prompt_logprobs, 1);
+  call().Chunk(PromptScores(1));
+  TokenChunk early;
+  early.choice = 1;
+  early.ids = *RealTokenizer()->Encode(" dry");
+  early.logprobs.resize(1);
+  early.finish = FinishReason::kLength;
+  call().Chunk(early);
+  EXPECT_EQ(sink_->choices[1].content, "The river");
+  call().Chunk(PromptScores(1));
+  EXPECT_EQ(sink_->choices[1].content, "The river runs dry");
+  EXPECT_EQ(sink_->choices[1].logprobs.size(), 4u);
+  EXPECT_FALSE(sink_->choices[1].logprobs[0].logprob.has_value());
+  EXPECT_EQ(sink_->choices[0].content, "The river runs");
+  EXPECT_EQ(sink_->choices[0].logprobs.size(), 3u);
+  call().Chunk(PromptScores(0));
+  EXPECT_FALSE(sink_->end.has_value());
+}
+
+TEST_F(TextEngineTest, ZeroTokensAreThePromptAlone) {
+  ASSERT_TRUE(
+      Complete(R"({"prompt":"The river","echo":true,"logprobs":0,"max_tokens":0,"seed":1})").ok());
+  EXPECT_EQ(call().request().sampling.max_tokens, 1) << "the least a worker generates";
+  call().Chunk(PromptScores(1));
+  TokenChunk last;
+  last.ids = *RealTokenizer()->Encode(" runs");
+  last.logprobs.resize(1);
+  last.finish = FinishReason::kStop;
+  call().Chunk(last);
+  call().Done();
+  EXPECT_TRUE(sink_->end->ok());
+  EXPECT_EQ(sink_->choices[0].content, "The river");
+  EXPECT_EQ(sink_->choices[0].logprobs.size(), 2u);
+  EXPECT_EQ(sink_->choices[0].end, ChoiceEnd::kLength);
+  EXPECT_EQ(sink_->usage.completion_tokens, 0);
+}
+
+TEST_F(TextEngineTest, AChatTellsItsPromptsScores) {
+  ASSERT_TRUE(Chat(std::string(kHi) + R"(,"prompt_logprobs":2,"max_tokens":4})").ok());
+  EXPECT_EQ(call().request().sampling.prompt_logprobs, 2);
+  call().Chunk(PromptScores(8));
+  Answer("Hello");
+  EXPECT_EQ(sink_->choices[0].prompt_logprobs.size(), 9u);
+  EXPECT_EQ(sink_->choices[0].content + sink_->choices[0].reasoning, "Hello");
+  EXPECT_TRUE(sink_->choices[0].logprobs.empty());
+}
+
+TEST_F(TextEngineTest, TooManyScoresEndTheRequest) {
+  ASSERT_TRUE(Complete(R"({"prompt":"The river","echo":true,"logprobs":1})").ok());
+  call().Chunk(PromptScores(2));
+  EXPECT_TRUE(call().cancelled().has_value());
+  call().Done(absl::CancelledError());
+  EXPECT_EQ(sink_->end->code(), absl::StatusCode::kInternal);
+}
+
 }  // namespace
 }  // namespace sluice::gateway
