@@ -12,6 +12,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -262,6 +263,7 @@ struct HttpClient::Impl {
   const HttpLimits limits;
   asio::io_context io{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
+  asio::steady_timer timer{io};  // of RunOnce
   asio::ip::tcp::resolver::results_type endpoints;
   std::vector<std::unique_ptr<Connection>> idle;  // the last one used goes first
 };
@@ -293,7 +295,12 @@ HttpCancel HttpClient::Send(HttpRequest request, HttpBodyReader on_body, HttpEnd
 }
 
 void HttpClient::RunOnce(std::chrono::steady_clock::time_point deadline) {
-  if (impl_->io.run_one_until(deadline) == 0) return;
+  // A timer of the system's is finer than the milliseconds that run_one_until waits in.
+  if (deadline != impl_->timer.expiry()) {
+    impl_->timer.expires_at(deadline);
+    impl_->timer.async_wait([](error_code) {});
+  }
+  if (impl_->timer.expiry() > std::chrono::steady_clock::now()) impl_->io.run_one();
   for (int i = 1; i < Impl::kMostHandlers && impl_->io.poll_one() > 0; ++i) {
   }
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/cli/bench/bench_command.h"
 #include "gateway/cli/chat_command.h"
 #include "gateway/cli/check_command.h"
 #include "gateway/cli/command_line.h"
@@ -20,6 +21,7 @@ constexpr char kUsage[] =
     "Usage: sluice COMMAND [ARGUMENT]...\n"
     "  serve MODEL_DIR   serve a model folder on this host (OpenAI HTTP API and gRPC)\n"
     "  chat              talk with a served model in the terminal\n"
+    "  bench             put a load on a server and report latencies and tokens/s\n"
     "  check MODEL_DIR   validate a model folder and a configuration without serving\n"
     "  version           print the version\n"
     "sluice COMMAND --help explains one of them.\n";
@@ -38,7 +40,8 @@ std::string BinDir() {
 
 int UnknownCommand(const std::string& command) {
   std::cerr << "sluice: there is no command '" << command << "'";
-  const std::string_view close = ClosestName(command, {"serve", "chat", "check", "version"});
+  const std::string_view close =
+      ClosestName(command, {"serve", "chat", "bench", "check", "version"});
   if (!close.empty()) std::cerr << "; did you mean '" << close << "'?";
   std::cerr << "\n" << kUsage;
   return 2;
@@ -53,10 +56,10 @@ int Main(const std::vector<std::string>& args) {
   const std::vector<std::string> rest(args.begin() + 1, args.end());
   const Terminal terminal = DetectTerminal(Environment("TERM"), Environment("NO_COLOR"));
   if (command == "serve") return RunServe(rest, terminal, BinDir());
-  if (command == "chat") {
-    const char* api_key = Environment("SLUICE_API_KEY");
-    return RunChat(rest, terminal, api_key == nullptr ? "" : api_key);
-  }
+  const char* key = Environment("SLUICE_API_KEY");
+  const std::string api_key = key == nullptr ? "" : key;
+  if (command == "chat") return RunChat(rest, terminal, api_key);
+  if (command == "bench") return RunBench(rest, terminal, api_key, SLUICE_VERSION);
   if (command == "check") return RunCheck(rest, terminal, BinDir());
   if (command == "version" || command == "--version") {
     std::cout << "sluice " << SLUICE_VERSION << "\n";

@@ -17,7 +17,7 @@ def sluice(*arguments, text=""):
 
 def test_version_and_help():
     assert sluice("version").stdout.startswith("sluice ")
-    for command in ("serve", "chat", "check"):
+    for command in ("serve", "chat", "bench", "check"):
         result = sluice(command, "--help")
         assert result.returncode == 0 and f"Usage: sluice {command}" in result.stdout
 
