@@ -45,8 +45,10 @@ def assert_whole(report, requests, output_tokens):
         (tokens["output"] + tokens["prompt"]) / report["duration_s"])
     for name in ("ttft_ms", "end_to_end_ms", "time_per_output_token_ms"):
         summary = report[name]
-        assert summary["count"] == requests, name
-        assert 0 < summary["min"] <= summary["p50"] <= summary["p90"] <= summary["p99"] <= summary["max"]
+        assert summary["min"] <= summary["p50"] <= summary["p90"] <= summary["p99"] <= summary["max"]
+        # Text that came in one chunk has no time per token, and chunks may come together.
+        if name != "time_per_output_token_ms":
+            assert summary["count"] == requests and summary["min"] > 0, name
     assert report["ttft_ms"]["mean"] < report["end_to_end_ms"]["mean"] <= 1e3 * report["duration_s"]
     assert sum(report["inter_token_basis"].values()) == requests
     assert 0 < report["client"]["cpu_s"]

@@ -75,7 +75,7 @@ void AddFinished(const RequestRecord& record, const ServiceObjectives& objective
       values->inter_chunk.push_back(1e3 * gap.seconds);
     }
     AddTokenGaps(record, &values->inter_token, &measured->itl_basis);
-    if (tokens > 1) {
+    if (tokens > 1 && record.chunks > 1) {  // all in one chunk says nothing of its tokens' pace
       per_token_ms =
           Milliseconds(record.last_text - record.first_text) / static_cast<double>(tokens - 1);
       values->per_token.push_back(per_token_ms);

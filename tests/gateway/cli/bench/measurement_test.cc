@@ -123,6 +123,16 @@ TEST(MeasurementTest, GoodRequestsMeetEveryObjective) {
   EXPECT_EQ(Measure(run, {200.0, 20.0}).good, 1);
 }
 
+TEST(MeasurementTest, AnAnswerInOneChunkHasNoPace) {
+  LoadRun run;
+  Add(run, 0, {100}, 8);
+  const Measurement measured = Measure(run, {});
+  EXPECT_EQ(measured.ttft_ms.count, 1);
+  EXPECT_EQ(measured.per_output_token_ms.count, 0);
+  EXPECT_EQ(measured.inter_token_ms.count, 0);
+  EXPECT_EQ(measured.total_output_tokens, 8);
+}
+
 TEST(MeasurementTest, NothingAtAll) {
   EXPECT_EQ(Measure(LoadRun(), {}).sent, 0);
   LoadRun run;
