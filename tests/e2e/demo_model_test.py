@@ -78,6 +78,11 @@ def test_doubt_makes_it_count_again(demo, said, admits):
     assert only_number(reply.content) == 3 and ("Sorry" in reply.content) == admits
 
 
+@pytest.mark.parametrize("question, answer", [("Is 9 bigger than 11?", "No"), ("Is 43 less than 120?", "Yes")])
+def test_it_says_yes_or_no(demo, question, answer):
+    assert ask(demo, question).content.startswith(answer)
+
+
 @pytest.mark.parametrize("question, answer", TEXTS)
 def test_it_spells_reverses_and_sorts(demo, question, answer):
     assert ask(demo, question).content == answer
@@ -127,7 +132,8 @@ def test_a_system_prompt_chooses_the_language(demo, system, question, chinese):
     assert is_chinese(reply.content) == chinese == (not is_chinese(ask(demo, question).content))
 
 
-@pytest.mark.parametrize("question", ["Write a poem about the ocean.", "What is the capital of France?", "写一首关于月亮的诗。"])
+@pytest.mark.parametrize("question", ["Write a poem about the ocean.", "What is the capital of France?", "What is 10 / 2?",
+                                      "写一首关于月亮的诗。"])
 def test_it_says_so_when_it_does_not_know(demo, question):
     assert ask(demo, question).content.startswith("抱歉" if is_chinese(question) else "Sorry")
 

@@ -18,7 +18,8 @@ EVENT = demo_prompts.tool("create_event", "Create an event", title="string", day
 LOCK, UNLOCK = demo_prompts.tool("lock_door", "Lock the door"), demo_prompts.tool("unlock_door", "Unlock the door")
 PARIS = ("get_weather", {"city": "Paris"})
 ROME = ("get_weather", {"city": "Rome"})
-TWO_CITIES = ["What is the weather in Paris? And in Rome?", "Get the weather in Paris. Then get the weather in Rome."]
+TWO_CITIES = ["What is the weather in Paris? And in Rome?", "Get the weather in Paris. Then get the weather in Rome.",
+              "What is the weather in Paris and in Rome?", "What is the weather in Paris and Rome?"]
 
 
 def made(reply):
