@@ -292,8 +292,9 @@ def arithmetic_item(rng, split, lang, op, a, b, pattern, novel):
         text = inner_rng.choice(NEXT_EN[next_op])
         x, y = draw_pair(inner_rng, split, next_op)
         if "that" in text:
-            x, y = abs(value) % 1000, y % 100
-            if value != x:
+            if 0 <= value < 1000 and split_numbers(split.evaluation, f"{value}{next_op}{y % 100}"):
+                x, y = value, y % 100
+            else:
                 text = "And {a} - {b}?" if next_op == "-" else "And {a} + {b}?"
         if lang == "zh":
             text = "那么 {a} " + {"+": "加", "-": "减", "*": "乘"}[next_op] + " {b} 呢？"
