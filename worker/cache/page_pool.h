@@ -79,9 +79,6 @@ class PagePool {
     PageId older = kScratchPage;
     PageId newer = kScratchPage;
   };
-  struct LowBits {
-    size_t operator()(const PrefixHash& hash) const { return static_cast<size_t>(hash.low); }
-  };
 
   Page& at(PageId page) { return pages_[static_cast<size_t>(page)]; }
   // Nobody holds the page and no step names it any more.
@@ -96,7 +93,7 @@ class PagePool {
   std::vector<Page> pages_;
   std::vector<PageId> free_;  // min-heap: low numbers first keep the touched memory small
   std::map<StepId, std::vector<PageId>> retired_;
-  std::unordered_map<PrefixHash, PageId, LowBits> published_;
+  std::unordered_map<PrefixHash, PageId, PrefixHash::LowBits> published_;
   int num_cached_ = 0;
   int num_retired_ = 0;
   StepId step_done_ = 0;

@@ -28,6 +28,11 @@ struct PrefixHash {
   friend bool operator==(const PrefixHash& a, const PrefixHash& b) {
     return a.low == b.low && a.high == b.high;
   }
+
+  // For hash tables: the bits are as random as they get.
+  struct LowBits {
+    size_t operator()(const PrefixHash& hash) const { return static_cast<size_t>(hash.low); }
+  };
 };
 
 class PrefixHasher {

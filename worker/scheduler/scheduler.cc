@@ -155,6 +155,9 @@ void Scheduler::Preempt(Sequence& seq) {
 void Scheduler::ReleaseRow(Sequence& seq) {
   released_rows_.push_back(seq.row);
   free_rows_.insert(seq.row);
+  for (int page = seq.num_offered; page < static_cast<int>(seq.hashes.size()); ++page) {
+    ForgetComputing(seq, page);
+  }
   pool_.Release(seq.pages, seq.last_step);
   seq.row = -1;
   seq.sampled = false;
@@ -193,7 +196,13 @@ void Scheduler::PublishPages(Sequence& seq) {
   for (; seq.num_offered < num_full; ++seq.num_offered) {
     pool_.Publish(seq.pages[static_cast<size_t>(seq.num_offered)],
                   HashOfPage(seq, seq.num_offered));
+    ForgetComputing(seq, seq.num_offered);
   }
+}
+
+void Scheduler::ForgetComputing(const Sequence& seq, int page) {
+  const auto found = computing_.find(seq.hashes[static_cast<size_t>(page)]);
+  if (found != computing_.end() && found->second == &seq) computing_.erase(found);
 }
 
 void Scheduler::SetStepDone(StepId step) { pool_.SetStepDone(step); }

@@ -13,7 +13,9 @@
 // page of growth for each running row) are available, in order; only what the rule above lets
 // overtake does. What the prefix cache or a sequence with the same prompt has already computed is
 // shared instead of computed, up to the last known token, which is always computed. Choices of one
-// request wait until the first of them has computed the prompt.
+// request wait until the first of them has computed the prompt, and so does a sequence whose next
+// pages are being computed by another one, when that is done sooner than computing them again; what
+// waits for pages lets others pass.
 //
 // Preemption. When decoding runs out of pages, or a sequence of higher priority finds no row or
 // pages, the last running sequence in the order is preempted: it gives everything back and later
@@ -162,7 +164,9 @@ class Scheduler {
     // Sequences that ended while this was the newest step: earlier steps may name them too.
     std::vector<std::unique_ptr<Sequence>> removed;
   };
-  enum class Readiness { kReady, kAfterItsGroup, kNotYet };
+  // kLater: pages that it can share are being computed. kNotYet: it is not complete, or there is no
+  // room; nobody passes it.
+  enum class Readiness { kReady, kLater, kNotYet };
 
   // scheduler.cc
   void PlanDecodes(PlannedStep& step, int& budget);
@@ -175,6 +179,7 @@ class Scheduler {
   void Preempt(Sequence& seq);
   void ReleaseRow(Sequence& seq);
   void PublishPages(Sequence& seq);
+  void ForgetComputing(const Sequence& seq, int page);
 
   // scheduler_admission.cc
   void PreemptForPriority();
@@ -184,11 +189,14 @@ class Scheduler {
   int PlanShorter(const Sequence& longer, PlannedStep& step, int budget, bool admits);
   int PlanPrefill(Sequence& seq, PlannedStep& step, int budget);
   Readiness ReadinessOf(const Sequence& seq) const;
-  // Takes row and pages. False: there are not enough.
-  bool Admit(Sequence& seq, PlannedStep& step);
+  // Takes row and pages when it is ready.
+  Readiness Admit(Sequence& seq, PlannedStep& step);
   Reuse FindReuse(Sequence& seq);
   void FindInCache(Sequence& seq, Reuse& reuse);
   void FindInGroup(const Sequence& seq, Reuse& reuse) const;
+  // Whether somebody is about to publish pages beyond the reused ones sooner than seq could have
+  // computed them.
+  bool WaitsForPages(Sequence& seq, const Reuse& reuse);
   // Beyond the reused ones, growth included.
   int PagesNeeded(const Sequence& seq, const Reuse& reuse) const;
   const PrefixHash& HashOfPage(Sequence& seq, int page);
@@ -201,6 +209,8 @@ class Scheduler {
   std::set<Sequence*, Before> waiting_;
   std::vector<Sequence*> running_;  // in the order
   std::unordered_map<int64_t, std::vector<Sequence*>> groups_;  // of prompts
+  // Pages that admitted sequences compute and will publish with their first sample.
+  std::unordered_map<PrefixHash, Sequence*, PrefixHash::LowBits> computing_;
   int64_t waiting_tokens_ = 0;
   std::set<RowId> free_rows_;
   std::vector<RowId> released_rows_;  // told to the ranks with the next plan

@@ -9,7 +9,7 @@
 namespace sluice::worker {
 namespace {
 
-// How far back in the queue a prompt is looked for that is shorter than the one being computed.
+// How far back in the queue a prompt is looked for that may pass those before it.
 constexpr int kMostLookedAt = 16;
 
 }  // namespace
@@ -23,6 +23,7 @@ void Scheduler::PreemptForPriority() {
   };
   if (!outranked() || ReadinessOf(first) != Readiness::kReady) return;
   const Reuse reuse = FindReuse(first);
+  if (WaitsForPages(first, reuse)) return;
   // What comes free when running steps end is worth waiting for.
   const auto fits = [&] {
     return !free_rows_.empty() &&
@@ -40,6 +41,7 @@ void Scheduler::PlanPrefills(PlannedStep& step, int budget) {
   auto running = prefills.begin();
   auto waiting = waiting_.begin();
   bool admits = true;
+  int passed_over = 0;
   while (budget > 0) {
     const bool has_waiting = admits && waiting != waiting_.end() && !free_rows_.empty();
     Sequence* next = nullptr;
@@ -47,10 +49,10 @@ void Scheduler::PlanPrefills(PlannedStep& step, int budget) {
       next = *running++;
     } else if (has_waiting) {
       Sequence& candidate = **waiting++;
-      const Readiness readiness = ReadinessOf(candidate);
-      if (readiness == Readiness::kAfterItsGroup) continue;
-      admits = readiness == Readiness::kReady && Admit(candidate, step);
-      if (!admits) continue;
+      const Readiness readiness = Admit(candidate, step);
+      admits = readiness != Readiness::kNotYet && passed_over < kMostLookedAt;
+      passed_over += readiness == Readiness::kLater ? 1 : 0;
+      if (readiness != Readiness::kReady) continue;
       next = &candidate;
     } else {
       return;
@@ -86,10 +88,10 @@ int Scheduler::PlanShorter(const Sequence& longer, PlannedStep& step, int budget
   for (auto it = waiting_.begin(); admits && it != waiting_.end() && used < budget;) {
     if (free_rows_.empty() || ++looked_at > kMostLookedAt) break;
     Sequence& candidate = **it++;
-    const Readiness readiness = ReadinessOf(candidate);
+    if (!gains(candidate)) continue;
+    const Readiness readiness = Admit(candidate, step);
     if (readiness == Readiness::kNotYet) break;
-    if (readiness == Readiness::kAfterItsGroup || !gains(candidate)) continue;
-    if (!Admit(candidate, step)) break;
+    if (readiness == Readiness::kLater) continue;
     used += PlanPrefill(candidate, step, budget - used);
   }
   return used;
@@ -114,12 +116,15 @@ Scheduler::Readiness Scheduler::ReadinessOf(const Sequence& seq) const {
     if (member->prompt_step != 0 && member->prompt_step < next_step_) return Readiness::kReady;
     computing = true;
   }
-  return computing ? Readiness::kAfterItsGroup : Readiness::kReady;
+  return computing ? Readiness::kLater : Readiness::kReady;
 }
 
-bool Scheduler::Admit(Sequence& seq, PlannedStep& step) {
+Scheduler::Readiness Scheduler::Admit(Sequence& seq, PlannedStep& step) {
+  const Readiness readiness = ReadinessOf(seq);
+  if (readiness != Readiness::kReady) return readiness;
   Reuse reuse = FindReuse(seq);
-  if (pool_.num_available() < PagesNeeded(seq, reuse)) return false;
+  if (WaitsForPages(seq, reuse)) return Readiness::kLater;
+  if (pool_.num_available() < PagesNeeded(seq, reuse)) return Readiness::kNotYet;
   waiting_.erase(&seq);
   waiting_tokens_ -= seq.num_known();
   running_.insert(std::upper_bound(running_.begin(), running_.end(), &seq, Before()), &seq);
@@ -146,7 +151,10 @@ bool Scheduler::Admit(Sequence& seq, PlannedStep& step) {
   step.plan.added.push_back(MakeRowAdd(seq));
   step.plan.pages.push_back({seq.row, seq.pages});
   step.admitted.push_back({.id = seq.spec.id, .cached_tokens = reuse.num_cached});
-  return true;
+  for (int i = num_reused; options_.prefix_cache && i < seq.num_known() / kPageTokens; ++i) {
+    computing_.emplace(HashOfPage(seq, i), &seq);
+  }
+  return Readiness::kReady;
 }
 
 Scheduler::Reuse Scheduler::FindReuse(Sequence& seq) {
@@ -182,6 +190,21 @@ void Scheduler::FindInGroup(const Sequence& seq, Reuse& reuse) const {
     }
     return;
   }
+}
+
+bool Scheduler::WaitsForPages(Sequence& seq, const Reuse& reuse) {
+  if (!options_.prefix_cache || !seq.spec.read_prefix_cache) return false;
+  const int most = (seq.num_known() - 1) / kPageTokens;
+  const Sequence* computing = nullptr;
+  int num_pages = 0;
+  for (int i = reuse.num_tokens / kPageTokens; i < most; ++i, ++num_pages) {
+    const auto found = computing_.find(HashOfPage(seq, i));
+    if (found == computing_.end()) break;
+    computing = found->second;
+  }
+  // One of lower priority might not be given the tokens to go on.
+  return computing != nullptr && computing->spec.priority >= seq.spec.priority &&
+         computing->num_remaining() <= num_pages * kPageTokens;
 }
 
 int Scheduler::PagesNeeded(const Sequence& seq, const Reuse& reuse) const {

@@ -123,6 +123,7 @@ class Simulation {
   int num_spoiled() const { return num_spoiled_; }
   int num_copies() const { return num_copies_; }
   bool overtaken() const { return num_overtaken_ > 0; }
+  bool awaited_pages() const { return num_awaiting_ > 0; }
 
  private:
   struct Live {
@@ -138,6 +139,8 @@ class Simulation {
     std::vector<TokenId> output{};  // so far
     RowId row = -1;
     bool decoding = false;
+    bool was_decoding = false;  // before the last plan
+    bool sampled = false;       // an id came back since it took the row
     int num_planned = 0;  // ids that plans sample, those in flight included
     int position = 0;     // of the next token to plan
   };
@@ -278,6 +281,7 @@ class Simulation {
         continue;
       }
       live.output.push_back(outcomes[i].id);
+      live.sampled = true;
       if (static_cast<int>(live.output.size()) < live.max_tokens) continue;
       EXPECT_EQ(live.output,
                 SimulatedOutput(*live.prompt, live.tenant, live.choice, live.max_tokens));
@@ -336,6 +340,7 @@ class Simulation {
     for (size_t i = 0; i < step.admitted.size(); ++i) Take(step.admitted[i], step.plan.added[i]);
     const bool has_long = Advance(step);
     for (const Admission& admission : step.admitted) CheckPassedOver(admission.id, has_long);
+    CheckProgress(step);
   }
 
   void Take(const Admission& admission, const RowAdd& add) {
@@ -349,6 +354,7 @@ class Simulation {
     EXPECT_TRUE(load_.options.prefix_cache || admission.cached_tokens == 0);
     live.row = add.row;
     live.decoding = false;
+    live.sampled = false;
     live.position = add.position;
     live.num_planned = static_cast<int>(live.output.size());
     owners_[static_cast<size_t>(add.row)] = admission.id;
@@ -357,6 +363,7 @@ class Simulation {
   // True when a prompt did not fit the step, so that shorter ones may overtake.
   bool Advance(const PlannedStep& step) {
     bool has_long = false;
+    for (auto& [id, live] : live_) live.was_decoding = live.decoding;
     for (const RowStep& row : step.plan.rows) {
       Live& live = live_.at(owners_[static_cast<size_t>(row.row)]);
       live.position += row.num_tokens();
@@ -379,8 +386,56 @@ class Simulation {
       const bool follows = std::any_of(live_.begin(), live_.end(), [&](const auto& entry) {
         return entry.second.request == request && entry.second.row >= 0;
       });
+      if (AwaitsPages(other)) {
+        ++num_awaiting_;
+        continue;
+      }
       EXPECT_TRUE(follows) << "sequence " << id << " was let in before " << other_id;
     }
+  }
+
+  // Somebody who has not sampled yet computes a page that this one can share.
+  bool AwaitsPages(const Live& waiting) const {
+    if (!waiting.reads_cache || !load_.options.prefix_cache) return false;
+    return std::any_of(live_.begin(), live_.end(), [&](const auto& entry) {
+      const Live& other = entry.second;
+      if (other.row < 0 || other.tenant != waiting.tenant || other.priority < waiting.priority) {
+        return false;
+      }
+      const auto known = [](const Live& live, size_t i) {
+        return i < live.prompt->size() ? (*live.prompt)[i] : live.output[i - live.prompt->size()];
+      };
+      const auto size = [](const Live& live) { return live.prompt->size() + live.output.size(); };
+      if (other.sampled || std::min(size(other), size(waiting)) < kPageTokens) return false;
+      for (size_t i = 0; i < kPageTokens; ++i) {
+        if (known(other, i) != known(waiting, i)) return false;
+      }
+      return true;
+    });
+  }
+
+  // The first in the order gets on, and a prompt that it cannot fit gets half of what there is.
+  void CheckProgress(const PlannedStep& step) {
+    const Live* first = nullptr;
+    for (const auto& [id, live] : live_) {
+      if (live.row >= 0 && !live.was_decoding && (!first || Before(live, *first))) first = &live;
+    }
+    if (first != nullptr && step.num_prefill_tokens > 0) {
+      int num_tokens = 0;
+      for (const RowStep& row : step.plan.rows) {
+        if (row.row == first->row) num_tokens = row.num_tokens();
+      }
+      EXPECT_TRUE(first->decoding || 2 * num_tokens >= step.num_prefill_tokens)
+          << "the first prompt got " << num_tokens << " of " << step.num_prefill_tokens;
+    }
+    first = nullptr;
+    for (const auto& [id, live] : live_) {
+      if (!first || Before(live, *first)) first = &live;
+    }
+    if (first == nullptr || first->row >= 0 || first->arrival != starving_) num_starved_ = 0;
+    starving_ = first == nullptr ? 0 : first->arrival;
+    // Those with rows may run to their ends before it.
+    ASSERT_LT(++num_starved_, 3 * load_.options.max_model_len) << "the first in the order starves";
   }
 
   std::mt19937_64 random_;
@@ -405,6 +460,9 @@ class Simulation {
   int num_spoiled_ = 0;
   int num_copies_ = 0;
   int num_overtaken_ = 0;
+  int num_awaiting_ = 0;
+  int64_t starving_ = 0;
+  int num_starved_ = 0;
 };
 
 // A block of workloads; what each must have met is asserted over the block.
@@ -424,6 +482,7 @@ TEST_P(SchedulerSimulationTest, InvariantsHold) {
   int num_copying = 0;
   int num_spoiled = 0;
   int num_overtaken = 0;
+  int num_awaiting = 0;
   for (int i = 0; i < kPerBlock; ++i) {
     const uint64_t seed = static_cast<uint64_t>(GetParam() * kPerBlock + i);
     SCOPED_TRACE("replay with SLUICE_SIMULATION_SEED=" + std::to_string(seed));
@@ -439,6 +498,7 @@ TEST_P(SchedulerSimulationTest, InvariantsHold) {
     num_copying += simulation.num_copies() > 0 ? 1 : 0;
     num_spoiled += simulation.num_spoiled();
     num_overtaken += simulation.overtaken() ? 1 : 0;
+    num_awaiting += simulation.awaited_pages() ? 1 : 0;
   }
   RecordProperty("preempted", num_preempted);
   RecordProperty("hitting", num_hitting);
@@ -452,6 +512,7 @@ TEST_P(SchedulerSimulationTest, InvariantsHold) {
   EXPECT_GT(num_copying, 0);
   EXPECT_GT(num_spoiled, 0);
   EXPECT_GT(num_overtaken, 0);
+  EXPECT_GT(num_awaiting, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Blocks, SchedulerSimulationTest, testing::Range(0, kNumBlocks));

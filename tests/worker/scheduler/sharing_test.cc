@@ -43,16 +43,47 @@ TEST(SharingTest, AHitNeverCoversTheLastToken) {
   }
 }
 
-TEST(SharingTest, PagesAreFoundOnlyOnceTheirStepHasEnded) {
+TEST(SharingTest, APromptThatIsBeingComputedIsWaitedForAndPassed) {
   Scheduler scheduler(Options());
   const SequenceSpec first = Spec(1, 200, 8);
   scheduler.Add(first);
-  const auto step = scheduler.Plan();
+  ASSERT_TRUE(scheduler.Plan());
   scheduler.Add(SameAs(first, 2));
-  EXPECT_EQ(scheduler.Plan()->plan.added[0].position, 0);
+  scheduler.Add(Spec(3, 200, 8));
+  EXPECT_THAT(Ids(scheduler.Plan()->admitted), ElementsAre(3)) << "step 1 has not ended";
   scheduler.CompleteStep({{.id = 7, .finite = true}});
-  scheduler.Add(SameAs(first, 3));
-  EXPECT_EQ(scheduler.Plan()->plan.added[0].position, 192);
+  const auto step = scheduler.Plan();
+  EXPECT_THAT(Ids(step->admitted), ElementsAre(2));
+  EXPECT_EQ(step->plan.added[0].position, 192);
+}
+
+TEST(SharingTest, APromptIsNotWaitedForLongerThanComputingTakes) {
+  SchedulerOptions options = Options();
+  options.max_batched_tokens = 128;
+  Scheduler scheduler(options);
+  const SequenceSpec first = Spec(1, 900, 8);
+  scheduler.Add(first);
+  RunStep(scheduler);
+  // They have two pages in common; the first has 772 tokens to go.
+  SequenceSpec second = Spec(2, 200, 8);
+  std::vector<TokenId> prompt(first.prompt->begin(), first.prompt->begin() + 128);
+  prompt.insert(prompt.end(), second.prompt->begin(), second.prompt->begin() + 72);
+  second.prompt = std::make_shared<const std::vector<TokenId>>(std::move(prompt));
+  scheduler.Add(second);
+  EXPECT_THAT(Ids(RunStep(scheduler)->admitted), ElementsAre(2));
+}
+
+TEST(SharingTest, WhoWaitedForPagesGoesOnWhenTheirMakerGoes) {
+  Scheduler scheduler(Options());
+  const SequenceSpec first = Spec(1, 200, 8);
+  scheduler.Add(first);
+  ASSERT_TRUE(scheduler.Plan());
+  scheduler.Add(SameAs(first, 2));
+  EXPECT_THAT(scheduler.Plan()->admitted, IsEmpty());
+  scheduler.Remove(1);
+  const auto step = scheduler.Plan();
+  EXPECT_THAT(Ids(step->admitted), ElementsAre(2));
+  EXPECT_EQ(step->plan.added[0].position, 0);
 }
 
 TEST(SharingTest, PagesBehindBadLogitsAreNeverFound) {
