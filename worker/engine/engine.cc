@@ -136,10 +136,7 @@ void Engine::Loop() {
 
 bool Engine::TakeCommands(std::deque<Command>& commands) {
   std::optional<Clock::TimePoint> deadline;
-  for (const auto& [handle, request] : requests_) {
-    const auto& own = request->request().deadline;
-    if (own && (!deadline || *own < *deadline)) deadline = own;
-  }
+  if (!deadlines_.empty()) deadline = deadlines_.begin()->first;
   std::unique_lock lock(mutex_);
   if (stalled_) {
     const auto ready = [this] { return !commands_.empty() || woken_ || stopping_; };
@@ -179,19 +176,16 @@ void Engine::Apply(NewRequest& command) {
     scheduler_.Add(request->MakeSpec(choice, id, handle));
   }
   const bool done = request->done();
+  if (const auto& deadline = request->request().deadline) deadlines_.emplace(*deadline, handle);
   requests_[handle] = std::move(request);
   if (done) EndRequest(handle, absl::OkStatus());
 }
 
 void Engine::ExpireDeadlines() {
+  if (deadlines_.empty()) return;
   const Clock::TimePoint now = clock_.Now();
-  std::vector<RequestHandle> expired;
-  for (const auto& [handle, request] : requests_) {
-    const auto& deadline = request->request().deadline;
-    if (deadline && *deadline <= now) expired.push_back(handle);
-  }
-  for (RequestHandle handle : expired) {
-    EndRequest(handle, AbandonStatus(CancelReason::kDeadline));
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    EndRequest(deadlines_.begin()->second, AbandonStatus(CancelReason::kDeadline));
   }
 }
 
@@ -321,6 +315,7 @@ void Engine::EndRequest(RequestHandle handle, const absl::Status& status) {
   if (found == requests_.end()) return;
   const std::unique_ptr<RunningRequest> request = std::move(found->second);
   requests_.erase(found);
+  if (const auto& deadline = request->request().deadline) deadlines_.erase({*deadline, handle});
   for (int choice = 0; choice < request->num_choices(); ++choice) {
     const SequenceId id = request->sequence(choice);
     if (sequences_.erase(id) != 0) scheduler_.Remove(id);

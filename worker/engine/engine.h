@@ -16,8 +16,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
+#include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -148,8 +151,9 @@ class Engine {
 
   // Owned by the loop's thread.
   Scheduler scheduler_;
-  std::map<RequestHandle, std::unique_ptr<RunningRequest>> requests_;
-  std::map<SequenceId, SequenceOwner> sequences_;
+  std::unordered_map<RequestHandle, std::unique_ptr<RunningRequest>> requests_;
+  std::set<std::pair<Clock::TimePoint, RequestHandle>> deadlines_;  // of requests_, soonest first
+  std::unordered_map<SequenceId, SequenceOwner> sequences_;
   SequenceId next_sequence_ = 1;
   std::deque<StepInFlight> in_flight_;
   StepId last_collected_ = 0;
