@@ -57,12 +57,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://localhost:8000")
     parser.add_argument("--prompts", type=int, default=1000, help="a row")
-    parser.add_argument("--rows", default="", help="comma separated; default: all")
+    parser.add_argument("--rows", default="", help="names parted by semicolons; default: all")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--json", type=Path, help="write the table there")
     a = parser.parse_args()
     pieces = alphabetic_pieces(Tokenizer.from_file(str(TOKENIZER)))
-    names = a.rows.split(",") if a.rows else list(judge.rows(pieces))
+    names = [name.strip() for name in a.rows.split(";")] if a.rows else list(judge.rows(pieces))
     table = []
     for name in names:
         talks, judged = judge.prompts(name, pieces, a.prompts)
