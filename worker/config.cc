@@ -59,6 +59,12 @@ ABSL_FLAG(int, max_queued_requests, 512,
           "(RESOURCE_EXHAUSTED).");
 ABSL_FLAG(int64_t, max_queued_tokens, 4000000,
           "Most prompt tokens that wait; more are refused (RESOURCE_EXHAUSTED).");
+ABSL_FLAG(std::string, speculation, "prompt-lookup",
+          "off, or prompt-lookup: where a sequence repeats what it has seen, several tokens are "
+          "computed at once. Answers are the same with and without.");
+ABSL_FLAG(int, speculative_tokens, 8, "Most tokens that a sequence guesses in a step, 1 to 8.");
+ABSL_FLAG(int, speculation_max_rows, 4,
+          "No guessing while more sequences than this run: full batches gain nothing by it.");
 ABSL_FLAG(std::string, kv_cache_memory, "auto",
           "Memory for the KV cache of each rank: bytes, or a number with KiB, MiB or GiB. auto: 1 "
           "GiB over all ranks, or one context where that is more.");
@@ -104,6 +110,9 @@ constexpr const char* kFlags[] = {"model",
                                   "max_batched_tokens",
                                   "max_queued_requests",
                                   "max_queued_tokens",
+                                  "speculation",
+                                  "speculative_tokens",
+                                  "speculation_max_rows",
                                   "kv_cache_memory",
                                   "prefix_cache",
                                   "threads",
@@ -305,6 +314,21 @@ absl::Status FillGroup(WorkerOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status FillSpeculation(WorkerOptions& options) {
+  const std::string speculation = absl::GetFlag(FLAGS_speculation);
+  const int tokens = absl::GetFlag(FLAGS_speculative_tokens);
+  options.speculation_max_rows = absl::GetFlag(FLAGS_speculation_max_rows);
+  if (speculation != "off" && speculation != "prompt-lookup") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--speculation '", speculation, "': must be off or prompt-lookup"));
+  }
+  SLUICE_RETURN_IF_ERROR(CheckRange("speculative-tokens", tokens, 1, 8));
+  SLUICE_RETURN_IF_ERROR(
+      CheckRange("speculation-max-rows", options.speculation_max_rows, 0, 4096));
+  options.speculative_tokens = speculation == "off" ? 0 : tokens;
+  return absl::OkStatus();
+}
+
 struct StepTokens {
   int with_decodes;
   int prefill_alone;
@@ -372,6 +396,7 @@ absl::StatusOr<WorkerConfig> ParseConfig(const std::vector<std::string>& argumen
   SLUICE_RETURN_IF_ERROR(FillModel(config.options));
   SLUICE_RETURN_IF_ERROR(FillGroup(config.options));
   SLUICE_RETURN_IF_ERROR(FillLimits(config.options));
+  SLUICE_RETURN_IF_ERROR(FillSpeculation(config.options));
   config.check = absl::GetFlag(FLAGS_check);
   const std::string log_format = absl::GetFlag(FLAGS_log_format);
   if (log_format != "text" && log_format != "json") {

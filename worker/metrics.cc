@@ -104,6 +104,10 @@ struct Metrics::Families {
       AddCounter("sluice_dropped_tokens_total", "Ids generated beyond a stop string.");
   Counter& preemptions =
       AddCounter("sluice_preemptions_total", "Sequences that gave their pages back to run later.");
+  Counter& drafted = AddCounter("sluice_speculation_drafted_tokens_total",
+                                "Ids guessed by prompt lookup and computed.");
+  Counter& accepted = AddCounter("sluice_speculation_accepted_tokens_total",
+                                 "Of these, ids that were what the sampler chose.");
   Counter& nan_guard = AddCounter("sluice_nan_guard_total",
                                   "Requests ended because their logits held a NaN or an infinity.");
   Histogram& step =
@@ -179,6 +183,8 @@ void Metrics::SetLoad(const SchedulerLoad& load) {
     counter.Increment(static_cast<double>(now - before));
   };
   add(families_->preemptions, load.preemptions, seen.preemptions);
+  add(families_->drafted, load.drafted_tokens, seen.drafted_tokens);
+  add(families_->accepted, load.accepted_tokens, seen.accepted_tokens);
   add(families_->prefix_queried, load.prefix_tokens_queried, seen.prefix_tokens_queried);
   add(families_->prefix_hit, load.prefix_tokens_hit, seen.prefix_tokens_hit);
   families_->seen = load;

@@ -44,6 +44,8 @@ TEST(WorkerFlagsTest, BadFlagsAreOneSentence) {
       {{model, "--max-model-len=50000"}, "the model's context is 40960"},
       {{model, "--logprobs-mode=log"}, "--logprobs-mode 'log'"},
       {{model, "--max-num-seqs=64", "--max-batched-tokens=32"}, "--max-batched-tokens 32"},
+      {{model, "--speculation=eagle"}, "must be off or prompt-lookup"},
+      {{model, "--speculative-tokens=9"}, "--speculative-tokens 9: must be between 1 and 8"},
       {{model, "--kv-cache-memory=1KiB"}, "lower --max-model-len"},
       {{model, "--kv-cache-memory=1000000GiB"}, "do not fit this machine's"},
       {{model, "--kv-cache-memory=lots"}, "512MiB"},

@@ -279,8 +279,9 @@ void Engine::Deliver(StepResult result) {
   std::vector<SampleOutcome> outcomes;
   outcomes.reserve(result.samples.size());
   for (const RowSample& sample : result.samples) {
-    const TokenId id = sample.tokens.empty() ? 0 : sample.tokens[0].id;
-    outcomes.push_back({.id = id, .finite = !sample.bad_logits});
+    SampleOutcome& outcome = outcomes.emplace_back();
+    for (const SampledToken& token : sample.tokens) outcome.ids.push_back(token.id);
+    outcome.finite = !sample.bad_logits;
   }
   const std::vector<SequenceId> sequences = scheduler_.CompleteStep(outcomes);
   const Clock::TimePoint now = clock_.Now();
@@ -289,14 +290,18 @@ void Engine::Deliver(StepResult result) {
     const auto owner = sequences_.find(sequences[i]);
     if (owner == sequences_.end()) continue;
     const auto [handle, choice] = owner->second;
-    if (result.samples[i].bad_logits) {
-      FailForBadLogits(handle);
-      continue;
-    }
     RunningRequest& request = *requests_[handle];
-    request.OnFirstToken(now);
-    request.Append(choice, outcomes[i].id, std::move(result.samples[i].tokens[0].logprobs));
-    if (request.choice_done(choice)) RemoveEndedChoices(handle);
+    if (!result.samples[i].tokens.empty()) request.OnFirstToken(now);
+    for (SampledToken& token : result.samples[i].tokens) {
+      // What drafts added beyond the end is as if it had never been.
+      if (request.choice_done(choice)) break;
+      request.Append(choice, token.id, std::move(token.logprobs));
+    }
+    if (request.choice_done(choice)) {
+      RemoveEndedChoices(handle);
+    } else if (result.samples[i].bad_logits) {
+      FailForBadLogits(handle);
+    }
   }
 }
 

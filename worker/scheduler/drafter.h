@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drafter: what one sequence drafts, and how much, from how its drafts have fared. A draft that does
-// not hold costs a token's computation, so a sequence whose text does not repeat must stop guessing:
-//   - the first time half of the most is drafted, at least 1;
-//   - when all drafts of a step held, the next step may have twice as many;
-//   - otherwise one more than held;
-//   - after two steps in a row in which none held, it pauses for 16 ids, and while the next attempt
-//     fails too, for twice as many each time, up to 256. An attempt after a pause is one draft.
-// One that holds makes all that forgotten. Owned by the scheduler; engine thread.
+// Drafter: what one sequence drafts, and how much, from how its guesses fare. A draft that does
+// not hold costs a token's computation, so a sequence whose text does not repeat must stop
+// drafting, and one that begins to repeat must start:
+//   - Every new id is compared with what would have been guessed, whether or not that was drafted,
+//     and the share of guesses that hold is averaged, the last eight or so counting most. It begins
+//     at one half. Below 0.4 the sequence drafts nothing; guessing goes on, since it costs nothing.
+//   - The first draft is of two ids. When all drafts of a step held, the next may have twice as
+//     many; otherwise one more than held.
+// Owned by the scheduler; engine thread.
 #pragma once
 
 #include <span>
@@ -22,26 +23,26 @@ class Drafter {
   // max_drafts: of one step, at least 1.
   explicit Drafter(int max_drafts);
 
-  // The sequence so far, which only grows between calls. Reads a bounded part of what is new in it;
-  // until it has read all, it drafts nothing.
+  // The sequence so far, which only grows between calls. A long prompt is read over several calls;
+  // until all is read there are no drafts.
   void Read(std::span<const TokenId> ids);
 
-  // Drafts for ids, all of which have been read; at most `room` of them, maybe none.
+  // Drafts for ids, which Read was called with last; at most `room` of them, maybe none.
   std::vector<TokenId> Draft(std::span<const TokenId> ids, int room) const;
 
-  // Whether drafts are likely once the id that now is being computed is known: worth waiting for it.
+  // Whether drafts are likely once the id that now is being computed is known, so that it is worth
+  // waiting for.
   bool Expects(std::span<const TokenId> ids) const { return !Draft(ids, 1).empty(); }
 
-  // A step of the sequence ended and gave it num_accepted + 1 ids.
-  void OnStep(int num_drafted, int num_accepted);
+  // A step with drafts ended.
+  void OnDrafted(int num_drafted, int num_accepted);
 
  private:
   const int max_drafts_;
   PromptLookup lookup_;
-  bool has_read_all_ = false;
-  int length_;             // of the next draft
-  int num_failures_ = 0;   // steps in a row in which no draft held
-  int pause_ = 0;          // ids to come without drafts
+  size_t num_read_ = 0;  // ids that are in the index and, from the first output on, in share_held_
+  float share_held_;
+  int length_;  // of the next draft
 };
 
 }  // namespace sluice::worker

@@ -58,12 +58,15 @@ void Scheduler::Remove(SequenceId id) {
 }
 
 std::optional<PlannedStep> Scheduler::Plan() {
+  const bool speculates = Speculates();
+  if (speculates) ReadForDrafts();
+  if (AwaitsResult(speculates)) return std::nullopt;
   PlannedStep step;
   step.plan.step = next_step_;
   in_flight_.emplace_back();
   PreemptForPriority();
   int budget = options_.max_batched_tokens;
-  PlanDecodes(step, budget);
+  PlanDecodes(step, speculates, budget);
   if (step.num_decode_tokens == 0) budget = std::max(budget, options_.max_prefill_tokens);
   PlanPrefills(step, budget);
   if (step.plan.rows.empty()) {
@@ -76,8 +79,9 @@ std::optional<PlannedStep> Scheduler::Plan() {
   return step;
 }
 
-void Scheduler::PlanDecodes(PlannedStep& step, int& budget) {
+void Scheduler::PlanDecodes(PlannedStep& step, bool speculates, int& budget) {
   int pages_awaited = 0;
+  int draft_budget = speculates ? DraftBudget(budget) : 0;
   step.plan.rows.reserve(running_.size());
   in_flight_.back().named.reserve(running_.size());
   in_flight_.back().sampled.reserve(running_.size());
@@ -86,13 +90,18 @@ void Scheduler::PlanDecodes(PlannedStep& step, int& budget) {
     Sequence& seq = *running_[i];
     if (!seq.decoding() || seq.at_limit()) continue;
     if (!EnsurePage(seq, step, pages_awaited)) continue;
-    PlanRow(seq, 1, step);
-    --budget;
-    ++step.num_decode_tokens;
+    std::vector<TokenId> drafts;
+    if (draft_budget > 0) drafts = DraftFor(seq, draft_budget, step);
+    const int num_drafts = static_cast<int>(drafts.size());
+    PlanRow(seq, 1, std::move(drafts), step);
+    draft_budget -= num_drafts;
+    budget -= 1 + num_drafts;
+    step.num_decode_tokens += 1 + num_drafts;
   }
 }
 
-void Scheduler::PlanRow(Sequence& seq, int num_tokens, PlannedStep& step) {
+void Scheduler::PlanRow(Sequence& seq, int num_tokens, std::vector<TokenId> drafts,
+                        PlannedStep& step) {
   RowStep row;
   row.row = seq.row;
   if (!seq.decoding()) {
@@ -107,11 +116,14 @@ void Scheduler::PlanRow(Sequence& seq, int num_tokens, PlannedStep& step) {
   in_flight.named.push_back(&seq);
   if (row.sample) {
     in_flight.sampled.push_back(&seq);
+    in_flight.num_drafts.push_back(static_cast<int>(drafts.size()));
+    in_flight.has_drafts |= !drafts.empty();
     seq.sampled = true;
     ++seq.samples_in_flight;
   }
   ++seq.steps_in_flight;
   seq.last_step = step.plan.step;
+  row.drafts = std::move(drafts);
   step.plan.rows.push_back(std::move(row));
 }
 
@@ -165,6 +177,7 @@ void Scheduler::ReleaseRow(Sequence& seq) {
   seq.num_offered = 0;
   seq.prompt_step = 0;
   seq.pages.clear();
+  seq.drafter.reset();
 }
 
 std::vector<SequenceId> Scheduler::CompleteStep(const std::vector<SampleOutcome>& outcomes) {
@@ -177,13 +190,19 @@ std::vector<SequenceId> Scheduler::CompleteStep(const std::vector<SampleOutcome>
     Sequence& seq = *done.sampled[i];
     if (seq.removed) continue;
     owners[i] = seq.spec.id;
-    seq.tokens.push_back(outcomes[i].id);
+    const std::vector<TokenId>& ids = outcomes[i].ids;
+    seq.tokens.insert(seq.tokens.end(), ids.begin(), ids.end());
     --seq.samples_in_flight;
+    const int num_accepted = std::max(0, static_cast<int>(ids.size()) - 1);
+    num_drafted_ += done.num_drafts[i];
+    num_accepted_ += num_accepted;
     if (seq.row < 0) {
-      ++waiting_tokens_;
-    } else if (outcomes[i].finite) {
-      PublishPages(seq);
+      waiting_tokens_ += static_cast<int64_t>(ids.size());
+      continue;
     }
+    seq.planned += num_accepted;
+    if (outcomes[i].finite) PublishPages(seq);
+    if (done.num_drafts[i] > 0) seq.drafter->OnDrafted(done.num_drafts[i], num_accepted);
   }
   return owners;
 }
@@ -218,7 +237,9 @@ SchedulerLoad Scheduler::Load() const {
           .pages_total = pool_.num_total(),
           .preemptions = num_preemptions_,
           .prefix_tokens_queried = prefix_tokens_queried_,
-          .prefix_tokens_hit = prefix_tokens_hit_};
+          .prefix_tokens_hit = prefix_tokens_hit_,
+          .drafted_tokens = num_drafted_,
+          .accepted_tokens = num_accepted_};
 }
 
 }  // namespace sluice::worker

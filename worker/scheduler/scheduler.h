@@ -23,7 +23,8 @@
 // never preempted for pages and the pool holds at least one sequence of full length (a
 // precondition), so something always makes progress.
 //
-// Steps overlap: a step may be planned before earlier ones ended. Pure bookkeeping without clock,
+// Steps overlap: a step may be planned before earlier ones ended, except where drafts are in it or
+// likely (scheduler_speculation.cc). Pure bookkeeping without clock,
 // locks or I/O; owned and called by the engine loop.
 #pragma once
 
@@ -57,6 +58,8 @@ struct SchedulerOptions {
   int max_model_len = 0;         // tokens
   bool prefix_cache = true;
   std::string model{};  // keys the prefix cache: what the pages are computed with
+  int max_drafts = 0;            // of one sequence in a step; 0: no speculation
+  int speculation_max_rows = 4;  // none while more sequences hold a row
 };
 
 // One continuation of one prompt.
@@ -91,12 +94,13 @@ struct PlannedStep {
   // may be asked again for some that a step before already gives.
   std::vector<SequenceId> scored;
   int num_prefill_tokens = 0;
-  int num_decode_tokens = 0;
+  int num_decode_tokens = 0;  // drafts included
 };
 
 // What came of one row that sampled.
 struct SampleOutcome {
-  TokenId id = 0;
+  // At least one, and one more for each draft that held; fewer only when not finite.
+  std::vector<TokenId> ids{};
   // The logits were finite, so that what the row has computed may be reused.
   bool finite = true;
 };
@@ -114,6 +118,8 @@ struct SchedulerLoad {
   int64_t preemptions = 0;
   int64_t prefix_tokens_queried = 0;  // prompt ids of sequences that looked into the cache
   int64_t prefix_tokens_hit = 0;      // of these, found
+  int64_t drafted_tokens = 0;         // guessed and computed
+  int64_t accepted_tokens = 0;        // of these, as sampled
 };
 
 class Scheduler {
@@ -161,6 +167,8 @@ class Scheduler {
   struct InFlight {
     std::vector<Sequence*> named;
     std::vector<Sequence*> sampled;
+    std::vector<int> num_drafts;  // beside sampled
+    bool has_drafts = false;
     // Sequences that ended while this was the newest step: earlier steps may name them too.
     std::vector<std::unique_ptr<Sequence>> removed;
   };
@@ -169,8 +177,8 @@ class Scheduler {
   enum class Readiness { kReady, kLater, kNotYet };
 
   // scheduler.cc
-  void PlanDecodes(PlannedStep& step, int& budget);
-  void PlanRow(Sequence& seq, int num_tokens, PlannedStep& step);
+  void PlanDecodes(PlannedStep& step, bool speculates, int& budget);
+  void PlanRow(Sequence& seq, int num_tokens, std::vector<TokenId> drafts, PlannedStep& step);
   // Asks for the log probabilities of prompt ids that follow the row's tokens.
   void PlanScoring(Sequence& seq, RowStep& row, PlannedStep& step);
   // Makes room for the position the row computes next; may preempt sequences behind it, or itself.
@@ -180,6 +188,16 @@ class Scheduler {
   void ReleaseRow(Sequence& seq);
   void PublishPages(Sequence& seq);
   void ForgetComputing(const Sequence& seq, int page);
+
+  // scheduler_speculation.cc
+  bool Speculates() const;
+  void ReadForDrafts();
+  // Whether the next plan depends on what a step in flight samples, or better did.
+  bool AwaitsResult(bool speculates) const;
+  // What a step may spend on drafts.
+  int DraftBudget(int budget) const;
+  // REQUIRES: the row has the page of the position it computes next.
+  std::vector<TokenId> DraftFor(Sequence& seq, int budget, PlannedStep& step);
 
   // scheduler_admission.cc
   void PreemptForPriority();
@@ -220,6 +238,8 @@ class Scheduler {
   int64_t num_preemptions_ = 0;
   int64_t prefix_tokens_queried_ = 0;
   int64_t prefix_tokens_hit_ = 0;
+  int64_t num_drafted_ = 0;
+  int64_t num_accepted_ = 0;
 };
 
 }  // namespace sluice::worker

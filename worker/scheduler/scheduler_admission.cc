@@ -99,7 +99,7 @@ int Scheduler::PlanShorter(const Sequence& longer, PlannedStep& step, int budget
 
 int Scheduler::PlanPrefill(Sequence& seq, PlannedStep& step, int budget) {
   const int num_tokens = std::min(budget, seq.num_remaining());
-  PlanRow(seq, num_tokens, step);
+  PlanRow(seq, num_tokens, {}, step);
   step.num_prefill_tokens += num_tokens;
   return num_tokens;
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scheduler::Sequence: what the scheduler knows of one continuation. Owned by the scheduler; its
-// two source files alone include this.
+// source files alone include this.
 #pragma once
 
 #include <memory>
 #include <vector>
 
+#include "worker/scheduler/drafter.h"
 #include "worker/scheduler/scheduler.h"
 
 namespace sluice::worker {
@@ -29,6 +30,7 @@ struct Scheduler::Sequence {
   int num_offered = 0;   // first pages that need no publishing any more
   StepId prompt_step = 0;  // the step that completes the prompt's pages; 0: not planned yet
   std::vector<PageId> pages;
+  std::unique_ptr<Drafter> drafter;  // once there was speculation
 
   int num_known() const { return static_cast<int>(tokens.size()); }
   int num_prompt() const { return static_cast<int>(spec.prompt->size()); }
@@ -38,6 +40,8 @@ struct Scheduler::Sequence {
   int length() const { return num_known() + samples_in_flight; }
   bool at_limit() const { return length() >= spec.max_length; }
   bool decoding() const { return sampled; }
+  // With all of them accepted the step after them is the last one.
+  int most_drafts() const { return spec.max_length - length() - 1; }
 };
 
 }  // namespace sluice::worker

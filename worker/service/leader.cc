@@ -188,7 +188,9 @@ EngineOptions Leader::MakeEngineOptions() {
                        .num_pages = model_.num_pages,
                        .max_model_len = model_.limits.max_model_len,
                        .prefix_cache = options_.prefix_cache,
-                       .model = model_.folder->digest()};
+                       .model = model_.folder->digest(),
+                       .max_drafts = options_.speculative_tokens,
+                       .speculation_max_rows = options_.speculation_max_rows};
   options.bounds = {.max_sequences = options_.max_queued_requests,
                     .max_tokens = options_.max_queued_tokens};
   options.limits = model_.limits;

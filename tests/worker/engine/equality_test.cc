@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a request generates does not depend on what is around it: scheduler and CPU executors
 // together, over real checkpoints, give the same ids alone and in a batch of 32, for any chunk
-// size, with the prefix cache off, cold and warm, preempted or not, and on any number of ranks.
+// size, with the prefix cache off, cold and warm, preempted or not, with drafts, and on any number
+// of ranks.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -38,10 +39,11 @@ struct Setting {
   int chunk = 2048;  // tokens a step
   int pages = 200;
   bool prefix_cache = true;
+  int max_drafts = 0;
 };
 
 // A scheduler over a group, as the engine would drive it but without threads: the next step is
-// always submitted before the last one is collected.
+// submitted before the last one is collected, unless it has to wait for drafts.
 class Serving {
  public:
   explicit Serving(const Setting& setting)
@@ -49,7 +51,9 @@ class Serving {
                     .max_batched_tokens = std::max(setting.rows, setting.chunk),
                     .num_pages = setting.pages,
                     .max_model_len = 6 * kPageTokens,
-                    .prefix_cache = setting.prefix_cache}),
+                    .prefix_cache = setting.prefix_cache,
+                    .max_drafts = setting.max_drafts,
+                    .speculation_max_rows = setting.rows}),
         group_(ExecutorGroup::Make(ParityDir(kCheckpoint), setting.tp_size,
                                    {.num_pages = setting.pages,
                                     .max_rows = setting.rows,
@@ -71,14 +75,16 @@ class Serving {
       std::vector<SampleOutcome> outcomes;
       for (const RowSample& sample : group_->Collect().samples) {
         EXPECT_FALSE(sample.bad_logits);
-        outcomes.push_back({.id = sample.tokens.at(0).id, .finite = true});
+        SampleOutcome& outcome = outcomes.emplace_back();
+        for (const SampledToken& token : sample.tokens) outcome.ids.push_back(token.id);
       }
       const std::vector<SequenceId> ids = scheduler_.CompleteStep(outcomes);
       scheduler_.SetStepDone(++done_);
       for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] == kNoSequence) continue;
         Open& sequence = open_.at(ids[i]);
-        sequence.output->push_back(outcomes[i].id);
+        sequence.output->insert(sequence.output->end(), outcomes[i].ids.begin(),
+                                outcomes[i].ids.end());
         if (sequence.output->size() == sequence.max_tokens) scheduler_.Remove(ids[i]);
       }
     }
@@ -174,6 +180,25 @@ TEST(EqualityTest, PreemptionChangesNothing) {
     Serving serving({.chunk = 64, .pages = 18, .prefix_cache = prefix_cache});
     EXPECT_EQ(serving.Generate(prompts), alone);
     EXPECT_GT(serving.Load().preemptions, 0);
+  }
+}
+
+TEST(EqualityTest, DraftsChangeNothing) {
+  // Long enough for the greedy ones to fall into loops.
+  std::vector<Prompt> prompts = Prompts();
+  prompts.resize(8);
+  for (Prompt& prompt : prompts) prompt.max_tokens = 100;
+  const Outputs alone = Alone(prompts);
+  for (const int tp_size : {1, 2}) {
+    for (const int pages : {200, 24}) {
+      Serving serving({.tp_size = tp_size, .chunk = 64, .pages = pages, .max_drafts = 8});
+      EXPECT_EQ(serving.Generate(prompts), alone) << "cold, tp " << tp_size;
+      EXPECT_EQ(serving.Generate(prompts), alone) << "warm, tp " << tp_size;
+      const SchedulerLoad load = serving.Load();
+      EXPECT_GT(load.accepted_tokens, 0);
+      EXPECT_GT(load.drafted_tokens, load.accepted_tokens);
+      EXPECT_EQ(load.preemptions > 0, pages == 24);
+    }
   }
 }
 

@@ -25,20 +25,27 @@ inline constexpr int kFakeVocab = 1000;
 struct FakeState {
   uint64_t hash = 17;
   TokenId last = -1;
+  int num = 0;
 
   void Append(TokenId id) {
     hash = hash * 1099511628211ull + static_cast<uint64_t>(id) + 1;
     last = id;
+    ++num;
   }
-  TokenId Next() const { return static_cast<TokenId>((hash >> 13) % kFakeVocab); }
+  // repetitive: mostly the same few ids over and over.
+  TokenId Next(bool repetitive = false) const {
+    if (repetitive && (hash >> 40) % 6 != 0) return num % 5;
+    return static_cast<TokenId>((hash >> 13) % kFakeVocab);
+  }
 };
 
-inline std::vector<TokenId> Continuation(const std::vector<TokenId>& ids, int n) {
+inline std::vector<TokenId> Continuation(const std::vector<TokenId>& ids, int n,
+                                         bool repetitive = false) {
   FakeState state;
   for (TokenId id : ids) state.Append(id);
   std::vector<TokenId> output;
   for (int i = 0; i < n; ++i) {
-    output.push_back(state.Next());
+    output.push_back(state.Next(repetitive));
     state.Append(output.back());
   }
   return output;
@@ -63,6 +70,7 @@ class FakeExecutor final : public Executor {
     StepResult result;
     result.step = step;
     result.duration = std::chrono::milliseconds(1);
+    ++num_steps_;
     for (const RowAdd& add : plan.added) rows_[add.row] = {.position = add.position};
     for (const PagesAppend& append : plan.pages) {
       auto& pages = rows_[append.row].pages;
@@ -96,9 +104,11 @@ class FakeExecutor final : public Executor {
   }
   // Rows whose sequence ends with this id have NaN logits.
   void SpoilAfter(TokenId id) { spoil_after_ = id; }
+  void BeRepetitive() { repetitive_ = true; }
 
   // Tokens of all steps that have run.
   int num_computed() const { return num_computed_; }
+  int num_steps() const { return num_steps_; }
 
  private:
   struct Row {
@@ -142,7 +152,7 @@ class FakeExecutor final : public Executor {
     for (size_t i = 0;; ++i) {
       state = Slot(own, own.position - 1);
       sample.bad_logits = spoil_after_ && state.last == *spoil_after_;
-      own.sampled = sample.bad_logits ? 0 : state.Next();
+      own.sampled = sample.bad_logits ? 0 : state.Next(repetitive_);
       if (sample.bad_logits) break;
       SampledToken token;
       token.id = own.sampled;
@@ -158,6 +168,8 @@ class FakeExecutor final : public Executor {
   std::map<RowId, Row> rows_;
   std::map<int, FakeState> slots_;  // by page and slot
   std::atomic<int> num_computed_{0};
+  std::atomic<int> num_steps_{0};
+  bool repetitive_ = false;
   std::optional<TokenId> spoil_after_;
 
   std::mutex mutex_;

@@ -37,7 +37,7 @@ inline std::optional<PlannedStep> RunStep(Scheduler& scheduler) {
   if (!step) return step;
   size_t samples = 0;
   for (const RowStep& row : step->plan.rows) samples += row.sample ? 1 : 0;
-  scheduler.CompleteStep(std::vector<SampleOutcome>(samples, {.id = 7, .finite = true}));
+  scheduler.CompleteStep(std::vector<SampleOutcome>(samples, {.ids = {7}, .finite = true}));
   scheduler.SetStepDone(step->plan.step);
   return step;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler under thousands of random workloads, on a virtual clock with modelled step times:
 // pages plentiful or so few that sequences are preempted, prompts with shared prefixes, several
-// choices, tenants, priorities, cancels at any moment, rows whose logits turn to NaN, ranks that
-// report late. What must hold is checked on every plan (SimulatedRank::Check, CheckOrder) and at
-// the end: every sequence ended once, with exactly what it generates alone, and nothing leaked.
+// choices, tenants, priorities, drafts, cancels at any moment, rows whose logits turn to NaN, ranks
+// that report late. What must hold is checked on every plan (SimulatedRank::Check, CheckOrder) and
+// at the end: every sequence ended once, with exactly what it generates alone, and nothing leaked.
 //
 // A failure names its seed; SLUICE_SIMULATION_SEED=N runs that workload alone.
 #include <gtest/gtest.h>
@@ -44,6 +44,7 @@ struct Workload {
   int max_output = 40;
   int most_choices = 1;
   int num_tenants = 1;
+  int first_tenant = 0;
   int num_priorities = 1;
   int num_shared_prefixes = 0;
   double spoiled = 0.0;        // share of the requests whose logits turn to NaN at some point
@@ -68,6 +69,11 @@ Workload MakeWorkload(uint64_t seed, std::mt19937_64& random) {
   load.options.max_batched_tokens = load.options.max_rows + between(0, 100);
   load.options.max_prefill_tokens = between(0, 1) == 0 ? 0 : 256;
   load.options.prefix_cache = between(0, 7) != 0;
+  if (seed % 5 < 2) {
+    load.options.max_drafts = between(1, 8);
+    load.options.speculation_max_rows = between(1, 10);
+    load.first_tenant = between(0, 3) == 0 ? 0 : kRepetitiveTenants;
+  }
   if (seed % 2 == 0) load.num_shared_prefixes = between(1, 4);
   if (seed % 3 == 0) {
     load.options.max_rows = between(4, 10);
@@ -194,7 +200,7 @@ class Simulation {
     const int num_prompt =
         std::min(static_cast<int>(prompt.size()), load_.options.max_model_len - max_tokens);
     prompt.resize(static_cast<size_t>(num_prompt));
-    const int tenant = Between(0, load_.num_tenants - 1);
+    const int tenant = load_.first_tenant + Between(0, load_.num_tenants - 1);
     const bool spoiled = Chance(load_.spoiled);
     const int spoiled_from = spoiled ? Between(0, num_prompt + max_tokens - 1) : -1;
     const int n = Chance(0.5) ? 1 : Between(1, load_.most_choices);
@@ -282,7 +288,10 @@ class Simulation {
         EndRequest(live.request);
         continue;
       }
-      live.output.push_back(outcomes[i].id);
+      const std::vector<TokenId>& sampled = outcomes[i].ids;
+      live.output.insert(live.output.end(), sampled.begin(), sampled.end());
+      live.num_planned += static_cast<int>(sampled.size()) - 1;
+      live.position += static_cast<int>(sampled.size()) - 1;
       live.sampled = true;
       if (static_cast<int>(live.output.size()) < live.max_tokens) continue;
       EXPECT_EQ(live.output,
@@ -368,7 +377,7 @@ class Simulation {
     for (auto& [id, live] : live_) live.was_decoding = live.decoding;
     for (const RowStep& row : step.plan.rows) {
       Live& live = live_.at(owners_[static_cast<size_t>(row.row)]);
-      live.position += row.num_tokens();
+      live.position += row.num_tokens() - static_cast<int>(row.drafts.size());
       live.decoding |= row.sample;
       live.num_planned += row.sample ? 1 : 0;
       has_long |= !row.sample;
@@ -484,6 +493,8 @@ TEST_P(SchedulerSimulationTest, InvariantsHold) {
   int num_spoiled = 0;
   int num_overtaken = 0;
   int num_awaiting = 0;
+  int num_accepting = 0;
+  int num_rejecting = 0;
   for (int i = 0; i < kPerBlock; ++i) {
     const uint64_t seed = static_cast<uint64_t>(GetParam() * kPerBlock + i);
     SCOPED_TRACE("replay with SLUICE_SIMULATION_SEED=" + std::to_string(seed));
@@ -500,11 +511,14 @@ TEST_P(SchedulerSimulationTest, InvariantsHold) {
     num_spoiled += simulation.num_spoiled();
     num_overtaken += simulation.overtaken() ? 1 : 0;
     num_awaiting += simulation.awaited_pages() ? 1 : 0;
+    num_accepting += load.accepted_tokens > 0 ? 1 : 0;
+    num_rejecting += load.accepted_tokens < load.drafted_tokens ? 1 : 0;
   }
   RecordProperty("preempted", num_preempted);
   RecordProperty("hitting", num_hitting);
   RecordProperty("copying", num_copying);
   RecordProperty("cancelled", num_cancelled);
+  RecordProperty("accepting_drafts", num_accepting);
   EXPECT_GE(num_requests, 64 * kPerBlock);
   EXPECT_GE(num_preempted, kPerBlock / 3);
   EXPECT_GE(num_sharing, kPerBlock / 2);
@@ -514,6 +528,8 @@ TEST_P(SchedulerSimulationTest, InvariantsHold) {
   EXPECT_GT(num_spoiled, 0);
   EXPECT_GT(num_overtaken, 0);
   EXPECT_GT(num_awaiting, 0);
+  EXPECT_GE(num_accepting, kPerBlock / 5);
+  EXPECT_GE(num_rejecting, kPerBlock / 5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Blocks, SchedulerSimulationTest, testing::Range(0, kNumBlocks));

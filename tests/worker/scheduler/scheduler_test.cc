@@ -59,7 +59,7 @@ TEST(SchedulerTest, PlansAheadOnlyUpToTheLimit) {
   ASSERT_TRUE(scheduler.Plan());
   ASSERT_TRUE(scheduler.Plan()) << "the second id is planned while the first is computed";
   EXPECT_FALSE(scheduler.Plan()) << "there is no third";
-  EXPECT_THAT(scheduler.CompleteStep({{.id = 7}}), ElementsAre(1));
+  EXPECT_THAT(scheduler.CompleteStep({{.ids = {7}}}), ElementsAre(1));
   EXPECT_FALSE(scheduler.Plan());
 }
 
@@ -69,7 +69,7 @@ TEST(SchedulerTest, SamplesOfRemovedSequencesAreDropped) {
   scheduler.Add(Spec(2, 2, 10));
   ASSERT_TRUE(scheduler.Plan());
   scheduler.Remove(1);
-  EXPECT_THAT(scheduler.CompleteStep({{.id = 7}, {.id = 8}}), ElementsAre(kNoSequence, 2));
+  EXPECT_THAT(scheduler.CompleteStep({{.ids = {7}}, {.ids = {8}}}), ElementsAre(kNoSequence, 2));
 }
 
 TEST(SchedulerTest, PagesAreReusedOnlyAfterTheLastStepThatNamesThem) {
@@ -83,7 +83,7 @@ TEST(SchedulerTest, PagesAreReusedOnlyAfterTheLastStepThatNamesThem) {
   scheduler.Remove(1);
   scheduler.Add(Spec(2, 100, 20));
   EXPECT_FALSE(scheduler.Plan()) << "step 1 still writes both pages";
-  scheduler.CompleteStep({{.id = 7}});
+  scheduler.CompleteStep({{.ids = {7}}});
   EXPECT_FALSE(scheduler.Plan()) << "this rank is done, others may not be";
   scheduler.SetStepDone(1);
   const auto step = scheduler.Plan();
@@ -159,6 +159,107 @@ TEST(SchedulerTest, AReadmittedPromptIsScoredOnlyWhereItWasNot) {
   EXPECT_EQ(scored, 59);
   scheduler.Remove(1);
   while (const auto step = RunStep(scheduler)) EXPECT_THAT(step->scored, IsEmpty());
+}
+
+// Decodes alone after the prompt 1 2 3 1 2 3, whose next ids are easily guessed.
+SequenceSpec LoopSpec(SequenceId id, int max_tokens) {
+  SequenceSpec spec = Spec(id, 6, max_tokens);
+  spec.prompt =
+      std::make_shared<const std::vector<TokenId>>(std::vector<TokenId>{1, 2, 3, 1, 2, 3});
+  return spec;
+}
+
+SchedulerOptions SpeculatingOptions() {
+  SchedulerOptions options = Options();
+  options.max_drafts = 8;
+  return options;
+}
+
+TEST(SchedulerTest, DraftsFollowTheKnownIdsAndTheNextPlanWaitsForThem) {
+  Scheduler scheduler(SpeculatingOptions());
+  scheduler.Add(LoopSpec(1, 20));
+  ASSERT_TRUE(scheduler.Plan());
+  EXPECT_FALSE(scheduler.Plan()) << "drafts are likely once the id is known";
+  scheduler.CompleteStep({{.ids = {1}}});
+  const auto step = scheduler.Plan();
+  ASSERT_TRUE(step);
+  EXPECT_THAT(step->plan.rows[0].ids, IsEmpty());
+  EXPECT_THAT(step->plan.rows[0].drafts, ElementsAre(2, 3));
+  EXPECT_EQ(step->num_decode_tokens, 3) << "drafts count in the budget";
+  EXPECT_FALSE(scheduler.Plan()) << "it is not known where the row stands";
+  EXPECT_THAT(scheduler.CompleteStep({{.ids = {2, 9}}}), ElementsAre(1));
+  const SchedulerLoad load = scheduler.Load();
+  EXPECT_EQ(load.drafted_tokens, 2);
+  EXPECT_EQ(load.accepted_tokens, 1);
+  ASSERT_TRUE(scheduler.Plan());
+  ASSERT_TRUE(scheduler.Plan()) << "9 was never there: no drafts, one step ahead";
+}
+
+TEST(SchedulerTest, DraftsNeverReachBeyondTheLimit) {
+  for (const int left : {1, 2}) {
+    Scheduler scheduler(SpeculatingOptions());
+    scheduler.Add(LoopSpec(1, 1 + left));
+    ASSERT_TRUE(scheduler.Plan());
+    scheduler.CompleteStep({{.ids = {1}}});
+    const auto step = scheduler.Plan();
+    ASSERT_TRUE(step);
+    EXPECT_THAT(step->plan.rows[0].drafts, SizeIs(left - 1)) << left;
+  }
+}
+
+TEST(SchedulerTest, ManyRowsDraftNothing) {
+  SchedulerOptions options = SpeculatingOptions();
+  options.speculation_max_rows = 1;
+  Scheduler scheduler(options);
+  scheduler.Add(LoopSpec(1, 20));
+  scheduler.Add(LoopSpec(2, 20));
+  ASSERT_TRUE(scheduler.Plan());
+  ASSERT_TRUE(scheduler.Plan()) << "nothing waits";
+  scheduler.CompleteStep({{.ids = {1}}, {.ids = {1}}});
+  scheduler.CompleteStep({{.ids = {2}}, {.ids = {2}}});
+  const auto both = scheduler.Plan();
+  ASSERT_TRUE(both);
+  for (const RowStep& row : both->plan.rows) EXPECT_THAT(row.drafts, IsEmpty());
+  scheduler.CompleteStep({{.ids = {3}}, {.ids = {3}}});
+  scheduler.Remove(2);
+  const auto alone = scheduler.Plan();
+  ASSERT_TRUE(alone);
+  EXPECT_THAT(alone->plan.rows[0].drafts, ElementsAre(1, 2));
+}
+
+TEST(SchedulerTest, DraftsLeaveBudgetForOtherRowsAndForPrefill) {
+  SchedulerOptions options = SpeculatingOptions();
+  options.max_batched_tokens = 8;
+  Scheduler scheduler(options);
+  scheduler.Add(LoopSpec(1, 20));
+  ASSERT_TRUE(scheduler.Plan());
+  scheduler.CompleteStep({{.ids = {1}}});
+  ASSERT_TRUE(scheduler.Plan());
+  scheduler.CompleteStep({{.ids = {2, 3, 1}}});
+  scheduler.Add(Spec(2, 100, 4));
+  const auto step = scheduler.Plan();
+  ASSERT_TRUE(step);
+  EXPECT_THAT(step->plan.rows[0].drafts, SizeIs(3)) << "not four, but half of the seven";
+  EXPECT_EQ(step->num_prefill_tokens, 4);
+}
+
+TEST(SchedulerTest, ADraftTakesNoPageThatIsShort) {
+  SchedulerOptions options = SpeculatingOptions();
+  options.num_pages = 3;
+  options.max_model_len = 2 * kPageTokens;
+  options.max_batched_tokens = 2 * kPageTokens;
+  Scheduler scheduler(options);
+  SequenceSpec spec = Spec(1, 1, 20);
+  std::vector<TokenId> prompt(kPageTokens - 2, 5);
+  spec.prompt = std::make_shared<const std::vector<TokenId>>(prompt);
+  spec.max_length = kPageTokens + 20;
+  scheduler.Add(std::move(spec));
+  ASSERT_TRUE(scheduler.Plan());
+  scheduler.CompleteStep({{.ids = {5}}});
+  const auto step = scheduler.Plan();
+  ASSERT_TRUE(step);
+  EXPECT_THAT(step->plan.rows[0].drafts, SizeIs(1)) << "up to the end of the page it has";
+  EXPECT_THAT(step->plan.pages, IsEmpty()) << "the last free page is left for growth";
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ TEST(SharingTest, APromptThatIsBeingComputedIsWaitedForAndPassed) {
   scheduler.Add(SameAs(first, 2));
   scheduler.Add(Spec(3, 200, 8));
   EXPECT_THAT(Ids(scheduler.Plan()->admitted), ElementsAre(3)) << "step 1 has not ended";
-  scheduler.CompleteStep({{.id = 7, .finite = true}});
+  scheduler.CompleteStep({{.ids = {7}, .finite = true}});
   const auto step = scheduler.Plan();
   EXPECT_THAT(Ids(step->admitted), ElementsAre(2));
   EXPECT_EQ(step->plan.added[0].position, 192);
@@ -91,7 +91,7 @@ TEST(SharingTest, PagesBehindBadLogitsAreNeverFound) {
   const SequenceSpec first = Spec(1, 200, 8);
   scheduler.Add(first);
   ASSERT_TRUE(scheduler.Plan());
-  scheduler.CompleteStep({{.id = 0, .finite = false}});
+  scheduler.CompleteStep({{.ids = {0}, .finite = false}});
   scheduler.Remove(1);
   scheduler.SetStepDone(1);
   scheduler.Add(SameAs(first, 2));

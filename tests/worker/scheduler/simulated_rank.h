@@ -17,13 +17,21 @@
 namespace sluice::worker {
 
 inline constexpr int kSimulatedVocab = 1000;
+// Tenants from this one on mostly say the same few ids over and over.
+inline constexpr int kRepetitiveTenants = 100;
 
 // What a sequence's slots say of it so far.
 struct SimulatedState {
   uint64_t sum = 0;
+  int num_read = 0;
+  bool repetitive = false;
 
-  explicit SimulatedState(int tenant) : sum(static_cast<uint64_t>(tenant) + 1) {}
-  void Read(uint64_t slot) { sum = sum * 0x9e3779b97f4a7c15ull + slot; }
+  explicit SimulatedState(int tenant)
+      : sum(static_cast<uint64_t>(tenant) + 1), repetitive(tenant >= kRepetitiveTenants) {}
+  void Read(uint64_t slot) {
+    sum = sum * 0x9e3779b97f4a7c15ull + slot;
+    ++num_read;
+  }
   uint64_t Write(TokenId id) {
     uint64_t slot = (sum ^ static_cast<uint64_t>(id)) * 0xff51afd7ed558ccdull;
     slot = (slot ^ (slot >> 33)) | 1;
@@ -31,6 +39,7 @@ struct SimulatedState {
     return slot;
   }
   TokenId Draw(uint32_t choice) const {
+    if (repetitive && (sum >> 40) % 6 != 0) return num_read % 5;
     return static_cast<TokenId>(((sum >> 20) + choice * 7919) % kSimulatedVocab);
   }
 };
@@ -91,12 +100,16 @@ class SimulatedRank {
       EXPECT_TRUE(row.used);
       for (PageId page : row.pages) last_named_[static_cast<size_t>(page)] = plan.step;
       const int end = row.position + step.num_tokens();
+      EXPECT_TRUE(step.drafts.empty() || (step.ids.empty() && step.sample));
+      EXPECT_FALSE(row.awaited) << "planned before it was known how many drafts held";
+      row.awaited = !step.drafts.empty();
       ASSERT_LE(end, static_cast<int>(row.pages.size()) * kPageTokens);
       for (int page = row.position / kPageTokens; page * kPageTokens < end; ++page) {
         EXPECT_EQ(Holders(row.pages[static_cast<size_t>(page)]), 1)
             << "page " << row.pages[static_cast<size_t>(page)] << " is written while shared";
       }
-      row.position = end;
+      // As far as is known; Run adds the drafts that hold.
+      row.position = end - static_cast<int>(step.drafts.size());
     }
   }
 
@@ -118,10 +131,15 @@ class SimulatedRank {
     }
     std::vector<SampleOutcome> outcomes;
     for (const RowStep& step : plan.rows) {
-      Row& row = rows_[static_cast<size_t>(step.row)];
-      const bool finite = Compute(row, step);
+      SampleOutcome outcome = Compute(rows_[static_cast<size_t>(step.row)], step);
       if (!step.sample) continue;
-      outcomes.push_back({.id = finite ? row.last : 0, .finite = finite});
+      if (!step.drafts.empty()) {
+        const int num_accepted = std::max(0, static_cast<int>(outcome.ids.size()) - 1);
+        rows_[static_cast<size_t>(step.row)].position += num_accepted;
+        sent(step.row).position += num_accepted;
+        sent(step.row).awaited = false;
+      }
+      outcomes.push_back(std::move(outcome));
     }
     return outcomes;
   }
@@ -143,6 +161,7 @@ class SimulatedRank {
     uint32_t choice = 0;
     int tenant = 0;
     int spoiled_from = -1;
+    bool awaited = false;  // a step with drafts has not run
   };
 
   Row& sent(RowId row) { return sent_[static_cast<size_t>(row)]; }
@@ -166,8 +185,8 @@ class SimulatedRank {
     }
   }
 
-  // False: the logits are not finite.
-  bool Compute(Row& row, const RowStep& step) {
+  SampleOutcome Compute(Row& row, const RowStep& step) {
+    SampleOutcome outcome;
     SimulatedState state(row.tenant);
     bool finite = true;
     for (int i = 0; i < row.position; ++i) {
@@ -176,16 +195,25 @@ class SimulatedRank {
       state.Read(slot);
     }
     EXPECT_TRUE(finite || row.spoiled_from >= 0) << "a NaN reached another request";
-    for (int i = 0; i < step.num_tokens(); ++i) {
-      const TokenId id = step.ids.empty() ? row.last : step.ids[static_cast<size_t>(i)];
+    std::vector<TokenId> ids = step.ids.empty() ? std::vector{row.last} : step.ids;
+    const size_t first_sample = ids.size() - 1;
+    ids.insert(ids.end(), step.drafts.begin(), step.drafts.end());
+    for (size_t i = 0; i < ids.size(); ++i) {
       const bool spoiled = row.spoiled_from >= 0 && row.position >= row.spoiled_from;
       finite &= !spoiled;
-      const uint64_t slot = state.Write(id);
+      const uint64_t slot = state.Write(ids[i]);
       Slot(row, row.position) = spoiled ? kNan : slot;
       ++row.position;
+      // Samples count as long as each is what the next draft says.
+      const bool counts = outcome.finite && i == first_sample + outcome.ids.size() &&
+                          (i == first_sample || row.last == ids[i]);
+      if (!counts) continue;
+      outcome.finite = finite;
+      row.last = finite ? state.Draw(row.choice) : 0;
+      if (finite) outcome.ids.push_back(row.last);
     }
-    row.last = finite ? state.Draw(row.choice) : 0;
-    return finite;
+    row.position -= static_cast<int>(step.drafts.size());
+    return outcome;
   }
 
   uint64_t& Slot(const Row& row, int position) {
