@@ -2,6 +2,7 @@
 // The options of `sluice bench`. Pure functions, any thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>

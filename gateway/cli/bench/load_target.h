@@ -3,7 +3,9 @@
 // has threads of its own that measure: everything happens inside Poll, on the driver's thread.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/cli/bench/prompt_file.h"
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <sstream>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
