@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `sluice bench` costs and adds by itself: its driver and HTTP target, in front of a server in
-// the same process that answers at once or at a fixed pace and notes when it sends. Prints JSON:
+// the same process that answers at once or at a fixed pace and notes when it sends; its gRPC target
+// in front of one that answers at once. Prints JSON:
 //   cpu_us_per_chunk, cpu_us_per_request, cpu_share   processor time of the client's thread
 //   delay_us          from the server's write of a chunk to the time that the client notes for it
 //   chunks_per_s, requests_per_s                      at once: the most that the pair can do
 //
 //   load_generator_bench [--seconds=N]     of each case, default 3
+#include <grpcpp/grpcpp.h>
+
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -15,13 +18,16 @@
 #include <string>
 #include <vector>
 
+#include "gateway/cli/bench/grpc_target.h"
 #include "gateway/cli/bench/http_target.h"
 #include "gateway/cli/bench/load_driver.h"
 #include "gateway/cli/bench/summary.h"
+#include "sluice/v1/inference.grpc.pb.h"
 #include "tests/support/stream_server.h"
 
 namespace {
 
+namespace v1 = ::sluice::v1;
 using namespace sluice::gateway;  // NOLINT(google-build-using-namespace)
 using sluice::testing::StreamAnswer;
 using sluice::testing::StreamServer;
@@ -132,6 +138,65 @@ void Run(const Case& one, double seconds, bool last) {
   std::fflush(stdout);
 }
 
+// Sends the same number of chunks at once on every call.
+class InstantInference final : public v1::Inference::Service {
+ public:
+  explicit InstantInference(int chunks) : chunks_(chunks) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  ~InstantInference() override { server_->Shutdown(std::chrono::system_clock::now()); }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  grpc::Status Chat(grpc::ServerContext*, const v1::ChatRequest*,
+                    grpc::ServerWriter<v1::ChatResponse>* writer) override {
+    v1::ChatResponse response;
+    response.set_id("chatcmpl-0123456789abcdef0123456789abcdef");
+    response.set_model("Qwen3-14B-AWQ");
+    response.set_content(" token");
+    for (int i = 0; i < chunks_; ++i) writer->Write(response);
+    response.clear_content();
+    response.set_finish_reason("length");
+    response.mutable_usage()->set_completion_tokens(static_cast<uint32_t>(chunks_));
+    writer->Write(response);
+    return grpc::Status::OK;
+  }
+
+ private:
+  const int chunks_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+void RunGrpc(const Case& one, double seconds, bool last) {
+  InstantInference server(one.chunks);
+  GrpcTarget target(server.address(), {});
+  LoadPlan plan;
+  plan.make_request = [](uint64_t) {
+    LoadRequest request;
+    request.prompt = "a prompt";
+    return request;
+  };
+  plan.concurrency = one.streams;
+  plan.duration = std::chrono::duration<double>(seconds);
+  const double cpu_before = ThreadCpuSeconds();
+  const LoadRun run =
+      LoadDriver(&target, std::move(plan), [](const LoadProgress&) { return true; }).Run();
+  const double cpu_us = 1e6 * (ThreadCpuSeconds() - cpu_before);
+  const double wall = run.totals.elapsed.count();
+  const auto chunks = static_cast<double>(run.totals.chunks);
+  const auto requests = static_cast<double>(run.records.size());
+  std::printf("    {\"case\": \"%s\", \"streams\": %d, \"interval_us\": 0, \"chunks\": %.0f, ",
+              one.name, one.streams, chunks);
+  std::printf("\"cpu_us_per_chunk\": %.2f, \"cpu_us_per_request\": %.1f, \"cpu_share\": %.3f, ",
+              cpu_us / chunks, cpu_us / requests, cpu_us / 1e6 / wall);
+  std::printf("\"chunks_per_s\": %.0f, \"requests_per_s\": %.0f}%s\n", chunks / wall,
+              requests / wall, last ? "" : ",");
+  std::fflush(stdout);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -151,6 +216,8 @@ int main(int argc, char** argv) {
       {"paced", 512, 50, microseconds(50000)},
   };
   std::printf("{\"bench\": \"load_generator\", \"cases\": [\n");
-  for (size_t i = 0; i < cases.size(); ++i) Run(cases[i], seconds, i + 1 == cases.size());
+  for (const Case& one : cases) Run(one, seconds, /*last=*/false);
+  RunGrpc({"gRPC, one chunk at once", 16, 1, microseconds(0)}, seconds, /*last=*/false);
+  RunGrpc({"gRPC, 200 chunks at once", 16, 200, microseconds(0)}, seconds, /*last=*/true);
   std::printf("]}\n");
 }

@@ -11,6 +11,9 @@ namespace sluice::gateway {
 namespace {
 
 constexpr std::chrono::milliseconds kWatchInterval{100};
+// Of a client in a closed loop. Failures are often immediate, and would come by the ten thousand.
+constexpr std::chrono::seconds kPauseAfterRefusal{1};  // where the server does not say
+constexpr std::chrono::milliseconds kPauseAfterFailure{100};
 
 BenchClock::duration ToClock(std::chrono::duration<double> seconds) {
   return std::chrono::duration_cast<BenchClock::duration>(seconds);
@@ -27,12 +30,13 @@ LoadRun LoadDriver::Run() {
     arrivals_.emplace(*plan_.requests_per_second, plan_.seed);
     next_due_ = start_ + ToClock(arrivals_->Next());
   }
+  for (int i = 0; !arrivals_.has_value() && i < plan_.concurrency; ++i) clients_.push(start_);
   BenchClock::time_point next_watch = start_ + kWatchInterval;
   for (;;) {
     StartWhatIsDue();
     const BenchClock::time_point now = BenchClock::now();
-    const bool more = MayStart(arrivals_.has_value() ? next_due_ : now);
-    if (running_.empty() && !more) break;
+    const BenchClock::time_point next_due = NextDue();
+    if (running_.empty() && !MayStart(next_due)) break;
     if (now >= next_watch) {
       next_watch = now + kWatchInterval;
       CutOffTheLate();
@@ -41,7 +45,7 @@ LoadRun LoadDriver::Run() {
         break;
       }
     }
-    target_->Poll(more && arrivals_.has_value() ? std::min(next_due_, next_watch) : next_watch);
+    target_->Poll(MayStart(next_due) ? std::min(next_due, next_watch) : next_watch);
   }
   if (run_.interrupted) CancelAll();
   run_.totals = Progress();
@@ -53,18 +57,21 @@ bool LoadDriver::MayStart(BenchClock::time_point due) const {
   return !plan_.duration.has_value() || due < start_ + ToClock(*plan_.duration);
 }
 
+BenchClock::time_point LoadDriver::NextDue() const {
+  if (arrivals_.has_value()) return next_due_;
+  return clients_.empty() ? BenchClock::time_point::max() : clients_.top();
+}
+
 void LoadDriver::StartWhatIsDue() {
-  if (arrivals_.has_value()) {
-    while (next_due_ <= BenchClock::now() && MayStart(next_due_)) {
-      StartOne(next_due_);
+  for (;;) {
+    const BenchClock::time_point due = NextDue();
+    if (due > BenchClock::now() || !MayStart(due)) return;
+    if (arrivals_.has_value()) {
       next_due_ = start_ + ToClock(arrivals_->Next());
+    } else {
+      clients_.pop();
     }
-    return;
-  }
-  while (running_.size() < static_cast<size_t>(plan_.concurrency)) {
-    const BenchClock::time_point now = BenchClock::now();
-    if (!MayStart(now)) return;
-    StartOne(now);
+    StartOne(due);
   }
 }
 
@@ -85,6 +92,16 @@ void LoadDriver::TakeEnd(RequestRecord* record) {
     record->Fail("timeout", absl::StrCat("no end after ", plan_.request_timeout.count(), " s"));
   }
   running_.erase(record);
+  if (!arrivals_.has_value()) {
+    BenchClock::duration pause{};
+    if (record->ending == Ending::kFailed) pause = kPauseAfterFailure;
+    if (record->ending == Ending::kRefused) {
+      pause = record->retry_after_s.has_value()
+                  ? ToClock(std::chrono::duration<double>(*record->retry_after_s))
+                  : kPauseAfterRefusal;
+    }
+    clients_.push(record->ended + pause);
+  }
   LoadProgress& totals = run_.totals;
   totals.chunks += static_cast<uint64_t>(record->chunks);
   totals.finished += record->ending == Ending::kFinished ? 1 : 0;

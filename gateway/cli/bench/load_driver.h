@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// LoadDriver: puts a load on a target and times it. A closed loop keeps a number of requests
-// running: the server's pace sets the load. An open loop sends each request when it is due, however
+// LoadDriver: puts a load on a target and times it. A closed loop has a number of clients, each of
+// which asks again when its request has ended: the server's pace sets the load. A refused client
+// waits first, as long as Retry-After says, since one that does not would only measure refusals. An
+// open loop sends each request when it is due, however
 // many run: that is how independent users come, and how overload shows. One thread, the caller's.
 #pragma once
 
@@ -9,7 +11,9 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <queue>
 #include <unordered_map>
+#include <vector>
 
 #include "gateway/cli/bench/arrivals.h"
 #include "gateway/cli/bench/load_target.h"
@@ -62,6 +66,8 @@ class LoadDriver {
   void StartOne(BenchClock::time_point due);
   bool MayStart(BenchClock::time_point due) const;
   void TakeEnd(RequestRecord* record);
+  // When the next request is due; far away when none is before another ends.
+  BenchClock::time_point NextDue() const;
   void CutOffTheLate();
   LoadProgress Progress() const;
   void CancelAll();
@@ -71,7 +77,10 @@ class LoadDriver {
   const Watcher watcher_;
   BenchClock::time_point start_;
   std::optional<PoissonArrivals> arrivals_;  // of an open loop
-  BenchClock::time_point next_due_;
+  BenchClock::time_point next_due_;          // in an open loop
+  // When the clients of a closed loop that are between two requests ask again.
+  std::priority_queue<BenchClock::time_point, std::vector<BenchClock::time_point>, std::greater<>>
+      clients_;
   LoadRun run_;
   struct Running {
     std::function<void()> cancel;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/cli/bench/progress.h"
 
+#include <sys/ioctl.h>
+
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +15,12 @@ namespace {
 constexpr double kTerminalInterval_s = 0.5;
 constexpr double kPlainInterval_s = 10;
 constexpr char kEraseLine[] = "\r\033[K";
+
+// A line that wraps could not be erased.
+size_t Columns(int fd) {
+  winsize size{};
+  return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : 79;
+}
 
 }  // namespace
 
@@ -31,7 +40,8 @@ void ProgressLine::Show(const LoadProgress& progress) {
   if (now < next_s_) return;
   next_s_ = now + (is_tty_ ? kTerminalInterval_s : kPlainInterval_s);
   const std::string text = ProgressText(title_, last_, progress);
-  WriteAll(fd_, is_tty_ ? absl::StrCat(kEraseLine, text) : absl::StrCat(text, "\n"));
+  WriteAll(fd_, is_tty_ ? absl::StrCat(kEraseLine, text.substr(0, Columns(fd_)))
+                        : absl::StrCat(text, "\n"));
   last_ = progress;
   shown_ = true;
 }

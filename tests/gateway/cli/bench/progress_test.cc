@@ -50,6 +50,9 @@ TEST(ProgressTest, ATerminalsLineRenewsItselfAndGoesAway) {
   const std::string text = Shown(true);
   EXPECT_THAT(text, Not(HasSubstr("\n")));
   EXPECT_EQ(text.substr(text.size() - 4), "\r\033[K");
+  // Each within one row, or it could not be erased: 79 columns where the width is unknown.
+  const size_t line = text.find("\r", 1);
+  EXPECT_LE(line, 4 + 79u);
 }
 
 TEST(ProgressTest, ElsewhereLinesArePlainAndFew) {
