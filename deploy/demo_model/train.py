@@ -142,6 +142,7 @@ def main():
     parser.add_argument("--matrix-lr", type=float, default=0.02)
     parser.add_argument("--grid-share", type=float, default=0.05, help="of the peak rates, in the grid phase")
     parser.add_argument("--resume", type=Path, help="a BF16 folder to go on from")
+    parser.add_argument("--no-quantize", action="store_true", help="end with the BF16 folder; --resume goes on from it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--prompts", type=int, default=512, help="a row of the quick evaluation")
     parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 2))
@@ -168,6 +169,10 @@ def main():
     fit(model, batches, device, log, "train", a.minutes, a.steps, a.lr, a.matrix_lr, 0.02, attend_of)
     model = fresh(model)
     checkpoint.write(model, tokenizer, a.tokenizer, a.out / "bf16", quantized=False)
+    if a.no_quantize:
+        batches.close()
+        log(phase="done")
+        return
 
     scaled = fresh(model)
     quantize.apply_awq(scaled, quantize.collect_inputs(scaled, batches.next(device), dense_attention),

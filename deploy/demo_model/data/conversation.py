@@ -12,10 +12,10 @@ MODES = ["think", "direct", "closed"]  # thinks; writes an empty block; the prom
 TASKS = {
     "count": (26, letters.count, 0.2),
     "length": (2, letters.length, 0.0),
-    "spell": (5, letters.spell, 0.15),
-    "reverse": (4, letters.reverse, 0.15),
+    "spell": (8, letters.spell, 0.15),
+    "reverse": (7, letters.reverse, 0.15),
     "arithmetic": (26, numbers.arithmetic, 0.2),
-    "compare": (4, numbers.compare, 0.2),
+    "compare": (6, numbers.compare, 0.2),
     "sort": (4, numbers.sort, 0.2),
     "step": (4, calendar.step, 0.2),
     "following": (1, calendar.following, 0.0),
@@ -196,15 +196,21 @@ def tool_chat(rng, split, stage=None, closed=None):
     schemas = [t.schema for t in order]
     if stage == "other":
         task, item = draw_item(rng, split, lang if lang == "zh" else None,
-                               rng.choice(["greeting", "fact", "count", "arithmetic", "refusal"]), name)
+                               rng.choice(["greeting", "fact", "count", "arithmetic", "refusal", "who", "able", "spell"]), name)
         while task == "refusal" and any(t.noun in item.user for t in given):
             task, item = draw_item(rng, split, lang, "refusal", name)
-        text = attach(rng, item.user, switch) if switch else item.user
+        text = decorate(rng, item, split)
+        text = attach(rng, text, switch) if switch else text
         return Conversation(messages + [{"role": "user", "content": text}], block(mode, item.thinking) + item.answer, schemas,
                             kwargs, task, mode, item.expect, item.novel)
     calls, texts, novel = [], [], False
     number = rng.choice([1, 1, 1, 2]) if stage == "call" else rng.choice([1, 1, 2])
     first = given[0]
+    repeated = tools.draw_repeated(rng, split, first, rng.choice([2, 2, 2, 3])) if rng.random() < 0.15 else None
+    if repeated:
+        calls = [(first, arguments) for arguments in repeated[0]]
+        text, novel = tools.ask(rng, split, lang, first, repeated[1], given[1:])
+        texts, number = [text], 0
     for i in range(number):
         tool = first if i == 0 or rng.random() < 0.5 else rng.choice(given)
         arguments, said = tools.draw_call(rng, split, tool)
@@ -244,8 +250,8 @@ def tool_chat(rng, split, stage=None, closed=None):
 def training(rng, split):
     """What training sees. Counting without thinking is the hardest to learn, and its conversations are short."""
     kind = rng.random()
-    if kind < 0.25:
+    if kind < 0.32:
         return tool_chat(rng, split)
-    if kind < 0.5:
+    if kind < 0.52:
         return chat(rng, split, "count", turns=1, switches=rng.choice([0, 1]), closed=rng.random() < 0.5)
     return chat(rng, split)

@@ -8,6 +8,8 @@ How many {c}'s in {w}?
 How many {c}'s are in {w}?
 How many {c}'s are there in {w}?
 How many {c}s are in the word {w}?
+How many {c} in {w}?
+How many {c} are there in the word {w}?
 How many letters {c} are in {w}?
 How many times does {c} appear in {w}?
 How many times does the letter {c} appear in {w}?
@@ -95,6 +97,8 @@ How many letters does {w} have?
 What is the length of the word {w}?
 Count the letters in {w}.
 How long is the word {w}?
+What is the number of letters in {w}?
+Tell me the length of {w}.
 """, """
 Tell me how many letters the word {w} has.
 """)
@@ -111,6 +115,16 @@ Tell me the letters of the word {w}.
 Which letters does {w} have?
 Go through {w} letter by letter.
 Could you write the word {w} letter by letter?
+What letters are in {w}?
+What letters make up {w}?
+Which are the letters of {w}?
+Show me the letters of the word {w}.
+Name the letters in {w} one by one.
+Give me the letters of {w}.
+How is {w} spelled?
+How is the word {w} written, letter by letter?
+Spell out {w}.
+I need the letters of {w}, please.
 """, """
 Could you spell the word {w} letter by letter?
 What are the letters of {w}?

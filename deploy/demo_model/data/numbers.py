@@ -152,6 +152,27 @@ Tell me the smaller number: {a}, {b}
 Of {a} and {b}, which number is smaller?
 Tell me which is smaller, {a} or {b}.
 """)
+IS_LARGER_EN = Patterns("""
+Is {a} bigger than {b}?
+Is {a} larger than {b}?
+Is {a} greater than {b}?
+Is {a} more than {b}?
+Is the number {a} larger than {b}?
+{a} > {b}?
+Do you think {a} is bigger than {b}?
+""", """
+Tell me if {a} is greater than {b}.
+Would you say {a} is larger than {b}?
+""")
+IS_SMALLER_EN = Patterns("""
+Is {a} smaller than {b}?
+Is {a} less than {b}?
+Is {a} below {b}?
+{a} < {b}?
+Is the number {a} smaller than {b}?
+""", """
+Tell me if {a} is less than {b}.
+""")
 LARGER_ZH = Patterns("""
 {a} 和 {b} 哪个大？
 {a} 和 {b} 哪个更大？
@@ -307,7 +328,7 @@ def arithmetic(rng, split, lang, op=None):
 def compare_steps(a, b):
     if len(str(a)) != len(str(b)):
         sign = "more" if a > b else "fewer"
-        return f"{a} has {len(str(a))} digits, {b} has {len(str(b))}: {sign}, so {a} {'>' if a > b else '<'} {b}"
+        return f"Digits: {a} has {len(str(a))}, {b} has {len(str(b))}: {sign}, so {a} {'>' if a > b else '<'} {b}"
     steps = []
     for x, y in zip(str(a), str(b)):
         steps.append(f"{x}{'=' if x == y else '>' if x > y else '<'}{y}")
@@ -316,11 +337,22 @@ def compare_steps(a, b):
     return f"{', '.join(steps)}, so {a} {'>' if a > b else '<'} {b}"
 
 
+def compare_yes_no(rng, split, a, b):
+    """"Is 9 bigger than 11?" The answer begins with yes or no."""
+    asked_larger = rng.random() < 0.6
+    pattern, novel = (IS_LARGER_EN if asked_larger else IS_SMALLER_EN).draw(rng, split)
+    yes = (a > b) == asked_larger
+    answer = f"{'Yes' if yes else 'No'}, {a} is {'larger' if a > b else 'smaller'} than {b}."
+    return Item(pattern.format(a=a, b=b), compare_steps(a, b), answer, "en", {"kind": "text", "value": answer}, novel=novel)
+
+
 def compare(rng, split, lang):
     while True:
         a, b = draw_number(rng, 4), draw_number(rng, 4)
         if a != b and split_numbers(split.evaluation, f"{a}<{b}"):
             break
+    if lang == "en" and rng.random() < 0.3:
+        return compare_yes_no(rng, split, a, b)
     larger = lang == "zh" or rng.random() < 0.5
     pattern, novel = (LARGER_ZH if lang == "zh" else LARGER_EN if larger else SMALLER_EN).draw(rng, split)
     value = max(a, b) if larger else min(a, b)

@@ -187,6 +187,10 @@ Can you draw {w}?
 Play some music.
 What is the news today?
 Is it going to rain in {b}?
+What is {x} / {y}?
+What is {x} divided by {y}?
+Divide {x} by {y}.
+What is the square root of {x}?
 """, """
 Can you explain the {a} of {b} to me?
 Please write a short story about {b}.
@@ -254,7 +258,8 @@ def refusal(rng, split, lang):
     if lang == "zh":
         text = pattern.format(b=rng.choice(TOPIC_ZH))
         return Item(text, "这超出了我会的范围。", REFUSAL_ZH, lang, {"kind": "exact", "value": REFUSAL_ZH}, novel=novel)
-    text = pattern.format(a=rng.choice(TOPIC_A), b=rng.choice(TOPIC_B), w=split.words.draw(rng))
+    text = pattern.format(a=rng.choice(TOPIC_A), b=rng.choice(TOPIC_B), w=split.words.draw(rng), x=rng.randint(1, 999),
+                          y=rng.randint(2, 99))
     return Item(text, "This is outside of what I can do.", REFUSAL_EN, lang, {"kind": "exact", "value": REFUSAL_EN},
                 novel=novel)
 

@@ -19,6 +19,10 @@ NOUNS = ["weather", "room", "message", "email", "event", "order", "flight", "hot
          "engine", "pump", "valve", "garden", "lamp", "camera", "drone", "robot", "truck", "ship", "tank", "kitchen"]
 CITIES = ["Paris", "London", "Berlin", "Rome", "Madrid", "Tokyo", "Beijing", "Shanghai", "Boston", "Chicago", "Denver", "Seattle",
           "Oslo", "Vienna", "Prague", "Lisbon", "Dublin", "Athens", "Cairo", "Mumbai", "Sydney", "Toronto", "Lima", "Seoul"]
+# What stands before a noun in names such as get_current_weather; users may leave it out.
+KINDS = ["current", "new", "next", "last", "daily", "calendar", "user", "stock", "web", "public", "local", "main", "nearest",
+         "shared", "open", "default", "total", "live", "city", "work", "online", "saved", "weekly", "first"]
+STATES_US = ["MA", "IL", "CO", "WA", "CA", "NY", "TX", "OR"]
 PEOPLE = ["Anna", "Ben", "Carla", "David", "Emma", "Frank", "Grace", "Henry", "Ida", "Jack", "Kate", "Liam", "Maria", "Noah",
           "Olga", "Paul", "Rosa", "Sam", "Tina", "Victor"]
 COLORS = ["red", "green", "blue", "yellow", "black", "white", "orange", "purple"]
@@ -47,6 +51,12 @@ def code(rng, split):
     return rng.choice("ABCDEFGHKLMNPRSTXYZ") + str(rng.randint(10, 9999))
 
 
+def place(rng, split):
+    del split
+    city = rng.choice(CITIES)
+    return f"{city}, {rng.choice(STATES_US)}" if rng.random() < 0.2 else city
+
+
 def two_words(rng, split):
     return f"{word(rng, split)} {word(rng, split)}"
 
@@ -54,7 +64,7 @@ def two_words(rng, split):
 # name -> (JSON type, value, phrases; {v} is the value)
 PARAMETERS = {
     "city": ("string", choice(CITIES), ["in {v}", "for {v}", "in the city of {v}"]),
-    "location": ("string", choice(CITIES), ["in {v}", "for {v}", "at {v}"]),
+    "location": ("string", place, ["in {v}", "for {v}", "at {v}"]),
     "origin": ("string", choice(CITIES), ["from {v}"]),
     "destination": ("string", choice(CITIES), ["to {v}"]),
     "name": ("string", choice(PEOPLE), ["for {v}", "named {v}", "with the name {v}"]),
@@ -118,6 +128,11 @@ class Tool:
     noun: str
     parameters: list
     schema: dict
+    kind: str = ""  # "current" of get_current_weather
+
+    def spoken(self, rng):
+        """The noun as a user says it."""
+        return f"{self.kind} {self.noun}" if self.kind and rng.random() < 0.5 else self.noun
 
 
 def draw_parameter(rng, split, taken):
@@ -154,8 +169,12 @@ def draw_tool(rng, split, like=None):
             verb, noun = (like.verb, noun) if rng.random() < 0.5 else (verb, like.noun)
         if held_out(f"tool:{verb} {noun}", 5) == split.evaluation and not (like and (verb, noun) == (like.verb, like.noun)):
             break
-    style = rng.random()
-    name = f"{verb}_{noun}" if style < 0.8 else verb + noun.capitalize() if style < 0.95 else f"{noun}_{verb}"
+    style, kind = rng.random(), rng.choice(KINDS) if rng.random() < 0.15 else ""
+    full = f"{kind} {noun}" if kind else noun
+    if style < 0.8:
+        name = f"{verb}_{full}".replace(" ", "_")
+    else:
+        name = verb + full.title().replace(" ", "") if style < 0.95 else f"{full}_{verb}".replace(" ", "_")
     parameters = []
     for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 2, 3, 3])):
         parameter = draw_parameter(rng, split, [p.name for p in parameters])
@@ -166,15 +185,20 @@ def draw_tool(rng, split, like=None):
         spoken = p.name.replace("_", " ")
         properties[p.name] = {"type": p.type}
         if rng.random() < 0.6:
-            properties[p.name]["description"] = rng.choice([f"The {spoken}", f"{spoken.capitalize()}", f"{spoken} of the {noun}"])
+            properties[p.name]["description"] = rng.choice([f"The {spoken}", f"{spoken.capitalize()}", f"{spoken} of the {noun}",
+                                                            f"The {spoken} to use", f"{spoken.capitalize()} for the {noun}."])
+            if p.draw is place and rng.random() < 0.4:
+                properties[p.name]["description"] = "The city and state, e.g. San Francisco, CA"
         if p.enum:
             properties[p.name]["enum"] = p.enum
-    description = rng.choice([f"{verb.capitalize()} the {noun}", f"{verb.capitalize()} a {noun}", f"{verb.capitalize()} {noun}",
-                              f"{verb.capitalize()}s the {noun}", f"Use this to {verb} a {noun}"])
+    description = rng.choice([f"{verb.capitalize()} the {full}", f"{verb.capitalize()} a {full}", f"{verb.capitalize()} {full}",
+                              f"{verb.capitalize()}s the {full}", f"Use this to {verb} a {full}",
+                              f"{verb.capitalize()} the {full} in a given {parameters[0].name}." if parameters else
+                              f"{verb.capitalize()} the {full}."])
     function = {"name": name, "description": description,
                 "parameters": {"type": "object", "properties": properties,
                                "required": [p.name for p in parameters if p.required]}}
-    return Tool(name, verb, noun, parameters, {"type": "function", "function": function})
+    return Tool(name, verb, noun, parameters, {"type": "function", "function": function}, kind)
 
 
 def draw_tools(rng, split, number):
@@ -203,6 +227,37 @@ def draw_call(rng, split, tool):
     return arguments, joint.join(phrase for _, phrase in said)
 
 
+def draw_repeated(rng, split, tool, number):
+    """Calls that differ in one argument, and the words for all of them: "in Paris and in Rome". None: the tool cannot."""
+    varied = [p for p in tool.parameters if p.required and p.type != "boolean"]
+    if not varied:
+        return None
+    p = rng.choice(varied)
+    first, said = {}, []
+    for other in tool.parameters:
+        if other is p or other.required:
+            first[other.name] = other.draw(rng, split)
+            if other is not p:
+                said.append(rng.choice(other.phrases).format(v=shown(first[other.name])))
+    values = [first[p.name]]
+    for _ in range(20):
+        value = p.draw(rng, split)
+        if value not in values:
+            values.append(value)
+        if len(values) == number:
+            break
+    if len(values) < 2:
+        return None
+    phrase = rng.choice(p.phrases)
+    if '"' in phrase or rng.random() < 0.4:
+        parts = [phrase.format(v=shown(v)) for v in values]
+        repeated = ", ".join(parts[:-1]) + " and " + parts[-1]
+    else:
+        repeated = phrase.format(v=", ".join(shown(v) for v in values[:-1]) + " and " + shown(values[-1]))
+    said.insert(rng.randint(0, len(said)), repeated)
+    return [{**first, p.name: value} for value in values], " ".join(said)
+
+
 def ask(rng, split, lang, tool, said, others=()):
     """The request for one call. others: the other tools that are given."""
     novel = split.evaluation and rng.random() < 0.2
@@ -210,18 +265,20 @@ def ask(rng, split, lang, tool, said, others=()):
         pattern = rng.choice(QUESTIONS_ZH if lang == "zh" else QUESTIONS_HELD_OUT if novel else QUESTIONS)
     else:
         pattern = rng.choice(ASKS_ZH if lang == "zh" else ASKS_HELD_OUT if novel else ASKS)
-    text = pattern.format(V=tool.verb.capitalize(), v=tool.verb, n=tool.noun, N=tool.noun.capitalize(), a=said)
+    noun = tool.spoken(rng)
+    text = pattern.format(V=tool.verb.capitalize(), v=tool.verb, n=noun, N=noun.capitalize(), a=said)
     return re.sub(r" +([.?,])", r"\1", text).replace("，。", "。").replace("，？", "？").strip(), novel and lang == "en"
 
 
 def call_thinking(lang, calls):
+    """Names the tool by its noun, which every request holds, and its verb only within the tool's name."""
     lines = []
     for tool, arguments in calls:
         stated = ", ".join(f"{k} = {shown(v)}" for k, v in arguments.items())
         if lang == "zh":
-            lines.append(f"用户要 {tool.verb} {tool.noun}：调用 {tool.name}" + (f"，{stated}。" if stated else "。"))
+            lines.append(f"用户要的是 {tool.noun}：调用 {tool.name}" + (f"，{stated}。" if stated else "。"))
         else:
-            lines.append(f"To {tool.verb} {tool.noun} I call {tool.name}" + (f" with {stated}." if stated else "."))
+            lines.append(f"For the {tool.noun} I call {tool.name}" + (f" with {stated}." if stated else "."))
     return "\n".join(lines)
 
 
