@@ -37,7 +37,14 @@ void Engine::Start() { thread_ = std::thread(&Engine::Loop, this); }
 
 absl::StatusOr<RequestHandle> Engine::Submit(EngineRequest request,
                                              std::shared_ptr<TokenSink> sink) {
-  const absl::Status valid = ValidateRequest(request, options_.limits);
+  absl::Status valid = ValidateRequest(request, options_.limits);
+  const int most_choices = options_.bounds.max_sequences + options_.scheduler.max_rows;
+  if (valid.ok() && request.n > most_choices) {
+    valid = absl::InvalidArgumentError(
+        absl::StrCat("n: ", request.n, " choices never fit --max-num-seqs ",
+                     options_.scheduler.max_rows, " and --max-queued-requests ",
+                     options_.bounds.max_sequences, " together"));
+  }
   const Clock::TimePoint now = clock_.Now();
   absl::Status refused = valid;
   {
@@ -309,8 +316,7 @@ void Engine::RemoveEndedChoices(RequestHandle handle) {
   const RunningRequest& request = *requests_[handle];
   for (int choice = 0; choice < request.num_choices(); ++choice) {
     const SequenceId id = request.sequence(choice);
-    if (!request.choice_done(choice) || sequences_.erase(id) == 0) continue;
-    scheduler_.Remove(id);
+    if (request.choice_done(choice)) RemoveSequence(id);
   }
   if (request.done()) EndRequest(handle, absl::OkStatus());
 }
@@ -322,8 +328,7 @@ void Engine::EndRequest(RequestHandle handle, const absl::Status& status) {
   requests_.erase(found);
   if (const auto& deadline = request->request().deadline) deadlines_.erase({*deadline, handle});
   for (int choice = 0; choice < request->num_choices(); ++choice) {
-    const SequenceId id = request->sequence(choice);
-    if (sequences_.erase(id) != 0) scheduler_.Remove(id);
+    RemoveSequence(request->sequence(choice));
   }
   const Clock::TimePoint now = clock_.Now();
   {
@@ -335,6 +340,18 @@ void Engine::EndRequest(RequestHandle handle, const absl::Status& status) {
   events_.OnRequestDone(request->Finish(status, now));
   const std::lock_guard lock(mutex_);
   if (--num_unfinished_ == 0) idle_changed_.notify_all();
+}
+
+void Engine::RemoveSequence(SequenceId id) {
+  if (sequences_.erase(id) == 0) return;
+  const SchedulerLoad before = scheduler_.Load();
+  scheduler_.Remove(id);
+  const SchedulerLoad after = scheduler_.Load();
+  // By the difference: accepted requests may still be on their way to the scheduler.
+  const std::lock_guard lock(mutex_);
+  load_.waiting_sequences += after.waiting - before.waiting;
+  load_.waiting_tokens += after.waiting_tokens - before.waiting_tokens;
+  load_.free_rows += after.free_rows - before.free_rows;
 }
 
 void Engine::NoteFinish(Clock::TimePoint now, int num_choices) {
