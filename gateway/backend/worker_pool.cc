@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/backend/grpc_worker_client.h"
+#include "proto/wire/retry_after.h"
 
 namespace sluice::gateway {
 
@@ -327,6 +328,17 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
 
 namespace {
 
+// Whether a group's refusal is of more use to the caller than what is told so far. A full group's
+// outranks that of one which is away, for waiting helps; of two full groups, the shorter wait
+// counts.
+bool SaysMore(const absl::Status& refusal, const absl::Status& told) {
+  if (!absl::IsResourceExhausted(told)) return true;
+  if (!absl::IsResourceExhausted(refusal)) return false;
+  const std::optional<std::chrono::milliseconds> wait = wire::RetryAfter(refusal);
+  const std::optional<std::chrono::milliseconds> told_wait = wire::RetryAfter(told);
+  return wait && (!told_wait || *wait < *told_wait);
+}
+
 // One call over the groups it may take: the caller's hold on it, and the observer of the attempt
 // that runs.
 class PooledCall final : public GenerateCall,
@@ -406,9 +418,13 @@ class PooledCall final : public GenerateCall,
       cancelled = cancelled_.has_value();
     }
     const bool movable = absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
-    if (movable && !started_ && !cancelled && TryNextGroup()) {
-      pool_->CountRetry();
-      return;
+    if (movable && !started_ && !cancelled) {
+      if (SaysMore(status, refusal_)) refusal_ = std::move(status);
+      if (TryNextGroup()) {
+        pool_->CountRetry();
+        return;
+      }
+      status = std::move(refusal_);
     }
     End(std::move(status));
   }
@@ -421,6 +437,7 @@ class PooledCall final : public GenerateCall,
   std::shared_ptr<Group> group_;
   std::set<const Group*> tried_;
   bool started_ = false;
+  absl::Status refusal_;  // of the groups tried so far, what the caller is told if all refuse
 
   std::mutex mu_;
   // Guarded by mu_.

@@ -58,7 +58,8 @@ class WorkerPool : public WorkerClient {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // With no group ready, OnDone brings UNAVAILABLE at once, on a thread of the pool.
+  // With no group ready, OnDone brings UNAVAILABLE at once, on a thread of the pool. When every
+  // ready group refuses, RESOURCE_EXHAUSTED with the shortest waiting time if any of them is full.
   std::shared_ptr<GenerateCall> Generate(GenerateRequest request,
                                          std::shared_ptr<TokenObserver> observer) override;
 

@@ -11,6 +11,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/wire/retry_after.h"
 #include "tests/gateway/backend/recording_observer.h"
 #include "tests/support/fake_worker.h"
 
@@ -192,6 +193,39 @@ TEST_F(WorkerPoolTest, ReportsTheLastRefusalWhenEveryGroupRefuses) {
   AwaitReady(full);
   EXPECT_EQ(Generate()->AwaitDone().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(full.requests().size(), 1u);
+}
+
+// A caller that waits as told finds room in one of them: the shortest wait counts, and a full group
+// says more than one that is away. Whichever is asked first.
+TEST_F(WorkerPoolTest, ReportsTheShortestWaitWhenEveryGroupIsFull) {
+  FakeWorker a(Info());
+  FakeWorker b(Info());
+  const auto full_for = [](const char* milliseconds) {
+    return [milliseconds](FakeWorker::Generation& generation) {
+      generation.context().AddTrailingMetadata("sluice-retry-after-ms", milliseconds);
+      return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue full");
+    };
+  };
+  Start({a.address(), b.address()});
+  AwaitReady(a);
+  AwaitReady(b);
+  for (const auto& [soon, late] : {std::pair(&a, &b), std::pair(&b, &a)}) {
+    soon->SetScript(full_for("700"));
+    late->SetScript(full_for("2500"));
+    const absl::Status status = Generate()->AwaitDone();
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+    EXPECT_EQ(wire::RetryAfter(status), std::chrono::milliseconds(700));
+  }
+  for (const auto& [full, away] : {std::pair(&a, &b), std::pair(&b, &a)}) {
+    full->SetScript(full_for("700"));
+    away->SetScript([](FakeWorker::Generation&) {
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "draining");
+    });
+    EXPECT_EQ(Generate()->AwaitDone().code(), absl::StatusCode::kResourceExhausted);
+    AwaitReady(*away, 1);
+  }
+  EXPECT_EQ(a.requests().size(), 4u);
+  EXPECT_EQ(b.requests().size(), 4u);
 }
 
 TEST_F(WorkerPoolTest, DoesNotRepeatACallThatHasStarted) {
