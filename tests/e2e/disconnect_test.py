@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Half of 500 clients vanish in the middle of their answers, over HTTP and gRPC: the other half gets whole answers, and the
+server is afterwards what it was before."""
+
+import asyncio
+import concurrent.futures
+import json
+import socket
+import struct
+from pathlib import Path
+
+import grpc
+import pytest
+from reflected_client import ReflectedClient
+from sluice_server import ROOT, SluiceServer, processes_in_session, wait_for
+
+MODEL = ROOT / "deploy" / "demo_model" / "sluice-demo"
+HTTP_CLIENTS, GRPC_CLIENTS = 440, 60
+CLIENTS = HTTP_CLIENTS + GRPC_CLIENTS
+QUESTIONS = ["hi", "two?", "sky", "sea", "go"]
+TOKENS = 8
+ENDLESS = 2000  # far more than is ever computed, should the work of a client that left go on
+
+
+@pytest.fixture(scope="module")
+def server():
+    with SluiceServer(MODEL, "--served-model-name=demo", "--max-num-seqs=64") as running:
+        yield running
+
+
+def settings(index, max_tokens):
+    return {"messages": [{"role": "user", "content": QUESTIONS[index % len(QUESTIONS)]}], "max_tokens": max_tokens,
+            "temperature": 0, "ignore_eos": True}
+
+
+def request_bytes(index, max_tokens):
+    body = json.dumps(settings(index, max_tokens) | {"stream": True, "stream_options": {"include_usage": True}}).encode()
+    return (b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+def text_of(stream):
+    """What a whole event stream says, reasoning included. It must be whole."""
+    assert stream.count(b"data: [DONE]") == 1 and stream.split(b"\r\n", 1)[0].endswith(b"200 OK"), stream
+    events = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith(b"data: {")]
+    assert not any("error" in event for event in events), events
+    choices = [choice for event in events for choice in event["choices"]]
+    assert [choice["finish_reason"] for choice in choices if choice["finish_reason"]] == ["length"]
+    assert events[-1]["usage"]["completion_tokens"] == TOKENS
+    return "".join((choice["delta"].get("reasoning_content") or "") + (choice["delta"].get("content") or "")
+                   for choice in choices)
+
+
+async def read_whole(address, index):
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(request_bytes(index, TOKENS))
+    stream = await reader.read()
+    writer.close()
+    return text_of(stream)
+
+
+async def vanish(address, index):
+    """Leaves once its answer has begun: by an orderly close, or by a reset."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(request_bytes(index, ENDLESS))
+    head = b""
+    while b"data: {" not in head:
+        piece = await reader.read(4096)
+        assert piece, head
+        head += piece
+    if index % 4 == 0:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.close()
+
+
+async def http_round(address):
+    return await asyncio.gather(*[(vanish if index % 2 == 0 else read_whole)(address, index)
+                                  for index in range(HTTP_CLIENTS)])
+
+
+def grpc_client(client, index):
+    call, request = client.method("sluice.v1.Inference", "Chat")
+    leaves = index % 2 == 0
+    stream = call(request(**settings(index, ENDLESS if leaves else TOKENS)), timeout=300)
+    if leaves:
+        next(stream)
+        stream.cancel()
+        with pytest.raises(grpc.RpcError):
+            list(stream)
+        assert stream.code() == grpc.StatusCode.CANCELLED
+        return None
+    responses = list(stream)
+    assert [r.finish_reason for r in responses if r.finish_reason] == ["length"]
+    assert responses[-1].usage.completion_tokens == TOKENS
+    return "".join(r.reasoning_content + r.content for r in responses)
+
+
+def one_round(server, client):
+    """All clients at once; texts by index, None of those that left."""
+    host, port = server.addresses["http"].rsplit(":", 1)
+    with concurrent.futures.ThreadPoolExecutor(GRPC_CLIENTS) as pool:
+        over_grpc = [pool.submit(grpc_client, client, index) for index in range(GRPC_CLIENTS)]
+        over_http = asyncio.run(http_round((host, int(port))))
+        return over_http + [future.result() for future in over_grpc]
+
+
+def at_rest(server):
+    worker, gateway = server.worker_metrics(), server.metrics()
+    held = [worker[f"sluice_{name}"] for name in ("requests_running", "requests_waiting", "kv_pages_used")]
+    held += [value for name, value in gateway.items() if name.startswith((
+        "sluice_gateway_running_requests", "sluice_gateway_worker_calls", "sluice_gateway_http_connections"))]
+    assert len(held) >= 6, gateway
+    return not any(held)
+
+
+def held(server):
+    """File descriptors, threads and MiB of private memory of the server's processes, by name."""
+    sums = {}
+    for pid in processes_in_session(server.session):
+        folder = Path(f"/proc/{pid}")
+        status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines())
+        sums[status["Name"]] = {"files": len(list((folder / "fd").iterdir())), "threads": int(status["Threads"]),
+                                "memory": int(status["RssAnon"].split()[0]) / 1024}
+    return sums
+
+
+def outcomes(server):
+    return {name: value for name, value in server.metrics().items() if name.startswith("sluice_gateway_requests_total")
+            and "chat" in name.lower()}
+
+
+def test_clients_that_vanish_take_nothing_with_them(server):
+    client = ReflectedClient(server.grpc_address)
+    alone = [grpc_client(client, index if index % 2 else index + 5) for index in range(len(QUESTIONS))]
+    assert len(set(alone)) >= 3
+    wait_for(lambda: at_rest(server), "at rest before")
+    expected = [alone[index % len(QUESTIONS)] if index % 2 else None
+                for index in [*range(HTTP_CLIENTS), *range(GRPC_CLIENTS)]]
+    # The first round fills allocators' pools and gRPC's threads; the second one must add nothing to them.
+    after = []
+    for _ in range(2):
+        before, counted = server.metrics()["sluice_gateway_cancelled_requests_total"], sum(outcomes(server).values())
+        assert one_round(server, client) == expected
+        wait_for(lambda: at_rest(server), "no page, sequence, call or connection is left", 30)
+        assert server.metrics()["sluice_gateway_cancelled_requests_total"] - before == CLIENTS // 2
+        assert sum(outcomes(server).values()) - counted == CLIENTS
+        after.append(held(server))
+    for name, first in after[0].items():
+        # gRPC opens and closes a few of its own as it likes; a leak would be of hundreds.
+        assert after[1][name]["files"] <= first["files"] + 16, (name, after)
+        assert after[1][name]["threads"] <= first["threads"] + 16, (name, after)
+        # 24 MiB: 50 kB of each client.
+        assert after[1][name]["memory"] <= first["memory"] + 24, (name, after)
+    assert grpc_client(client, 1) == alone[1]
+    client.channel.close()
