@@ -25,6 +25,8 @@ int RunCheck(const std::vector<std::string>& args, const Terminal& terminal,
     std::cout << CheckHelp();
     return 0;
   }
+  const absl::Status config = CheckConfigFile(*options);
+  if (!config.ok()) return Fail(config, terminal, 2);
   // The weights first, then what the gateway reads: tokenizer and chat template. Both always run,
   // so that one look shows everything that is wrong.
   struct Part {

@@ -34,8 +34,10 @@ void PrintReady(const ServeGroup& group, const Terminal& terminal, const std::st
       "  %s/sluice chat --url http://%s\n"
       "  curl -N http://%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
       "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"stream\": true}'\n"
-      "OpenAI clients: base_url http://%s/v1. gRPC with reflection: %s. Metrics: http://%s/metrics\n"
-      "A question that ends with /no_think is answered without thinking. Ctrl-C drains and stops.\n",
+      "OpenAI clients: base_url http://%s/v1. gRPC with reflection: %s. Metrics: "
+      "http://%s/metrics\n"
+      "A question that ends with /no_think is answered without thinking. Ctrl-C drains and "
+      "stops.\n",
       std::string(terminal.Bold()), seconds, std::string(terminal.Reset()), bin_dir, http, http,
       http, group.Address("grpc"), group.Address("metrics"));
   std::cout.flush();
@@ -58,6 +60,11 @@ int RunServe(const std::vector<std::string>& args, const Terminal& terminal,
   if (options->help) {
     std::cout << ServeHelp();
     return 0;
+  }
+  const absl::Status config = CheckConfigFile(*options);
+  if (!config.ok()) {
+    PrintFailure(config, terminal);
+    return 2;
   }
   const auto start = std::chrono::steady_clock::now();
   ServeGroup group(*options, terminal, bin_dir, MakeSignalFd());

@@ -88,7 +88,7 @@ std::string ServeGroup::Address(const std::string& name) const {
 void ServeGroup::AddPort(const char* flag, const ServeOptions::Port& port, int otherwise,
                          std::vector<std::string>* args) const {
   // The configuration file, which the gateway reads, comes before what nobody asked for.
-  if (!port.given && options_.has_config_file) return;
+  if (!port.given && !options_.config_file.empty()) return;
   args->push_back(absl::StrCat("--", flag, "=", port.given ? port.number : otherwise));
 }
 

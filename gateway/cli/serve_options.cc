@@ -2,6 +2,7 @@
 #include "gateway/cli/serve_options.h"
 
 #include <charconv>
+#include <fstream>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -97,8 +98,8 @@ absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& a
   ServeOptions options;
   options.help = parsed.Has("help");
   if (options.help) return options;
-  options.has_config_file = parsed.Has("config");
-  if (parsed.positional.empty() && !options.has_config_file) {
+  options.config_file = parsed.Get("config");
+  if (parsed.positional.empty() && options.config_file.empty()) {
     return absl::InvalidArgumentError(
         "give the model's folder: MODEL_DIR, or --config FILE with a line 'model: MODEL_DIR'");
   }
@@ -107,7 +108,7 @@ absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& a
         absl::StrCat("one model folder is served, but there are ", parsed.positional.size(), ": '",
                      parsed.positional[0], "' and '", parsed.positional[1], "'"));
   }
-  options.model = absl::StrCat("the model of ", parsed.Get("config"));
+  options.model = absl::StrCat("the model of ", options.config_file);
   if (!parsed.positional.empty()) {
     options.model = parsed.positional[0];
     options.worker_args = options.gateway_args = {absl::StrCat("--model=", options.model)};
@@ -124,6 +125,12 @@ absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& a
   SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "grpc-port", &options.grpc));
   SLUICE_RETURN_IF_ERROR(ReadPort(parsed, "metrics-port", &options.metrics));
   return options;
+}
+
+absl::Status CheckConfigFile(const ServeOptions& options) {
+  if (options.config_file.empty() || std::ifstream(options.config_file)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--config ", options.config_file, " cannot be read"));
 }
 
 std::string ServeHelp() {

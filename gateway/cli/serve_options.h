@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The options of `sluice serve` and `sluice check`, and which of the two servers each is passed on
-// to. Pure functions, any thread.
+// to. Any thread.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gateway/cli/command_line.h"
 
@@ -24,13 +25,17 @@ struct ServeOptions {
   Port http{8000};
   Port grpc{50051};
   Port metrics{9090};
-  bool has_config_file = false;  // which may hold ports of its own
+  std::string config_file;  // which may hold ports of its own; empty: none
   bool help = false;
 };
 
 // INVALID_ARGUMENT names the option, or says that neither a folder nor a file names the model.
 absl::StatusOr<ServeOptions> ParseServeOptions(const std::vector<std::string>& args);
 std::string ServeHelp();
+
+// INVALID_ARGUMENT when the configuration file cannot be opened: said once here, rather than by
+// each server.
+absl::Status CheckConfigFile(const ServeOptions& options);
 
 // `sluice check` takes the same options, so that a serve line can be checked by changing one word.
 std::string CheckHelp();

@@ -27,6 +27,10 @@ def test_mistakes_are_told():
     assert result.returncode == 2 and "did you mean 'serve'" in result.stderr
     result = sluice("serve")
     assert result.returncode == 2 and "MODEL_DIR" in result.stderr
+    for command in ("serve", "check"):
+        result = sluice(command, "--config=/nowhere.yaml")
+        assert result.returncode == 2
+        assert result.stderr == f"sluice {command}: --config /nowhere.yaml cannot be read\n"
     result = sluice("chat", "--url=http://127.0.0.1:1", "--prompt=x")
     assert result.returncode == 1 and "127.0.0.1:1" in result.stderr
 
