@@ -65,6 +65,7 @@ TEST_F(EngineStressTest, EveryRequestEndsOnce) {
   EXPECT_GT(accepted, kThreads);
   EXPECT_EQ(accepted, ended);
   EXPECT_EQ(events_.done().size(), static_cast<size_t>(accepted));
+  EXPECT_EQ(events_.WaitForIdle().pages_used, 0);
   EXPECT_GT(events_.max_running(), 1);
 }
 
