@@ -2,12 +2,15 @@
 #include "worker/cache/page_pool.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <functional>
+#include <utility>
 
 namespace sluice::worker {
 
-PagePool::PagePool(int num_pages) : pages_(static_cast<size_t>(num_pages)) {
+PagePool::PagePool(int num_pages)
+    : pages_(static_cast<size_t>(num_pages)), buckets_(std::bit_ceil(2 * pages_.size())) {
   free_.reserve(pages_.size());
   for (PageId page = kScratchPage + 1; page < num_pages; ++page) free_.push_back(page);
   // An ascending array already is a min-heap.
@@ -77,16 +80,24 @@ void PagePool::SetStepDone(StepId step) {
 bool PagePool::Publish(PageId page, const PrefixHash& hash) {
   Page& published = at(page);
   assert(published.state == State::kHeld);
-  if (published.published || !published_.emplace(hash, page).second) return false;
+  if (published.published || Find(hash)) return false;
   published.published = true;
   published.hash = hash;
+  published.next_in_bucket = std::exchange(Bucket(hash), page);
   return true;
 }
 
 std::optional<PageId> PagePool::Find(const PrefixHash& hash) const {
-  const auto found = published_.find(hash);
-  if (found == published_.end()) return std::nullopt;
-  return found->second;
+  PageId page = buckets_[hash.low & (buckets_.size() - 1)];
+  while (page != kScratchPage && !(at(page).hash == hash)) page = at(page).next_in_bucket;
+  if (page == kScratchPage) return std::nullopt;
+  return page;
+}
+
+void PagePool::Unpublish(PageId page) {
+  PageId* link = &Bucket(at(page).hash);
+  while (*link != page) link = &at(*link).next_in_bucket;
+  *link = at(page).next_in_bucket;
 }
 
 void PagePool::Settle(PageId page) {
@@ -123,7 +134,7 @@ PageId PagePool::EvictOldest() {
   const PageId page = at(kScratchPage).newer;
   assert(page != kScratchPage);
   Unlink(page);
-  published_.erase(at(page).hash);
+  Unpublish(page);
   return page;
 }
 

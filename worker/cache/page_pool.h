@@ -14,7 +14,6 @@
 
 #include <map>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "worker/base/ids.h"
@@ -53,11 +52,9 @@ class PagePool {
 
   std::optional<PageId> Find(const PrefixHash& hash) const;
 
-  int num_holders(PageId page) const { return pages_[static_cast<size_t>(page)].num_holders; }
+  int num_holders(PageId page) const { return at(page).num_holders; }
   // Nobody holds it, and Take may evict it.
-  bool cached(PageId page) const {
-    return pages_[static_cast<size_t>(page)].state == State::kCached;
-  }
+  bool cached(PageId page) const { return at(page).state == State::kCached; }
 
   int num_total() const { return static_cast<int>(pages_.size()) - 1; }
   // What Take can hand out now.
@@ -78,9 +75,14 @@ class PagePool {
     // Neighbours in the order of eviction, while cached.
     PageId older = kScratchPage;
     PageId newer = kScratchPage;
+    PageId next_in_bucket = kScratchPage;  // while published
   };
 
   Page& at(PageId page) { return pages_[static_cast<size_t>(page)]; }
+  const Page& at(PageId page) const { return pages_[static_cast<size_t>(page)]; }
+  // The head of the list of published pages whose hashes have these low bits.
+  PageId& Bucket(const PrefixHash& hash) { return buckets_[hash.low & (buckets_.size() - 1)]; }
+  void Unpublish(PageId page);
   // Nobody holds the page and no step names it any more.
   void Settle(PageId page);
   void PushFree(PageId page);
@@ -93,7 +95,7 @@ class PagePool {
   std::vector<Page> pages_;
   std::vector<PageId> free_;  // min-heap: low numbers first keep the touched memory small
   std::map<StepId, std::vector<PageId>> retired_;
-  std::unordered_map<PrefixHash, PageId, PrefixHash::LowBits> published_;
+  std::vector<PageId> buckets_;  // a power of two; hashes are random, so lists stay short
   int num_cached_ = 0;
   int num_retired_ = 0;
   StepId step_done_ = 0;
