@@ -43,7 +43,7 @@ class Conversation:
     task: str = ""
     mode: str = "think"
     expect: dict = field(default_factory=dict)
-    novel: bool = False
+    novel: bool = False  # a question is in a sentence pattern absent from training
 
 
 def block(mode, thinking):
@@ -137,7 +137,7 @@ def chat(rng, split, task=None, turns=None, switches=None, closed=None):
     turns = turns or rng.choices([1, 2, 3, 4], [62, 18, 12, 8])[0]
     closed = rng.random() < 0.2 if closed is None else closed
     share = (rng.choice([0, 0, 0.3, 0.6, 0.9])) if switches is None else switches
-    messages, mode, previous, was_right = [], "think", None, True
+    messages, mode, previous, was_right, novel = [], "think", None, True, False
     if system and share and rng.random() < 0.3:
         mode = rng.choice(["think", "direct"])
         system = attach(rng, system, "/think" if mode == "think" else "/no_think")
@@ -158,6 +158,7 @@ def chat(rng, split, task=None, turns=None, switches=None, closed=None):
             kind, item = answer_in(lang, rng, split, name)
         else:
             kind, item = draw_item(rng, split, lang, task if last else None, name)
+        novel |= item.novel
         text = item.user if doubt else decorate(rng, item, split)
         if rng.random() < share:
             mode = rng.choice(["think", "direct"])
@@ -169,7 +170,7 @@ def chat(rng, split, task=None, turns=None, switches=None, closed=None):
         previous = (kind, item)
     used = "closed" if closed else mode
     kwargs = {"enable_thinking": False} if closed else {"enable_thinking": True} if rng.random() < 0.3 else {}
-    return Conversation(messages, block(used, item.thinking) + item.answer, [], kwargs, kind, used, item.expect, item.novel)
+    return Conversation(messages, block(used, item.thinking) + item.answer, [], kwargs, kind, used, item.expect, novel)
 
 
 def tool_chat(rng, split, stage=None, closed=None):
