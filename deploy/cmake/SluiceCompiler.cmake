@@ -11,16 +11,17 @@ endif()
 # translation units could round one formula differently. Kernels that want FMA call std::fma.
 # No -march=native and no -ffast-math anywhere: binaries run on any x86-64-v2 machine.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
-add_compile_options(-ffp-contract=off)
+set(host_options -ffp-contract=off)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  add_compile_options(-march=x86-64-v2)
+  list(APPEND host_options -march=x86-64-v2)
 endif()
 
 option(SLUICE_WERROR "Treat warnings as errors" ON)
-add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
+list(APPEND host_options -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
 if(SLUICE_WERROR)
-  add_compile_options(-Werror)
+  list(APPEND host_options -Werror)
 endif()
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${host_options}>")  # SluiceCuda.cmake has nvcc's
 
 set(SLUICE_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
 if(SLUICE_SANITIZE)

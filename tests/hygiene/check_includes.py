@@ -14,6 +14,15 @@ EDGES = {
     "kernels/cpu/sampling": ["kernels/cpu", "kernels/cpu/simd"],
     "kernels/cpu/simd": ["kernels/cpu"],
     "kernels/cpu/reference": ["kernels/cpu"],
+    # The GPU's operations. What a linear leaves to its reader is AWQ's; the rest know the pages.
+    "kernels/host": [],
+    "kernels/device": [],
+    "kernels/awq": ["kernels/host", "kernels/device"],
+    "kernels/attention": ["kernels/host", "kernels/device"],
+    "kernels/norm": ["kernels/awq", "kernels/host", "kernels/device"],
+    "kernels/mlp": ["kernels/awq", "kernels/host", "kernels/device"],
+    "kernels/embedding": ["kernels/host", "kernels/device"],
+    "kernels/rope": ["kernels/attention", "kernels/awq", "kernels/host", "kernels/device"],
     # worker: downward only. main -> service -> engine -> {scheduler, executor}; scheduler -> cache -> base;
     # executor -> model -> {weights, parallel, kernels} -> base.
     "worker/base": ["proto/wire"],

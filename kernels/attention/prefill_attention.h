@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Causal attention of rows that have many query tokens, over paged KV that already holds their keys
+// and values (a chunk attends to all chunks before it). A block takes 128 neighbouring query tokens
+// of one row and one head and goes over the row's pages in order from position 0, with the online
+// softmax of FlashAttention-2 (arXiv:2307.08691) on m16n8k16 tensor cores.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "kernels/attention/kv_pages.h"
+#include "kernels/host/launch_result.h"
+
+namespace sluice::kernels::attention {
+
+inline constexpr int kPrefillTileTokens = 128;
+
+// Up to kPrefillTileTokens neighbouring tokens of one row.
+struct PrefillTile {
+  int32_t row = 0;             // of page_tables
+  int32_t first_token = 0;     // of the step's tokens
+  int32_t num_tokens = 0;      // 1 .. kPrefillTileTokens
+  int32_t first_position = 0;  // of the first token in its row
+};
+
+struct PrefillAttention {
+  const __nv_bfloat16* q = nullptr;  // [tokens][num_q_heads][kHeadDim]
+  KvPages pages;
+  const int32_t* page_tables = nullptr;  // device, [rows][max_pages]
+  int max_pages = 0;
+  const PrefillTile* tiles = nullptr;  // device; those with the most pages first balance best
+  int num_tiles = 0;
+  int num_q_heads = 0;  // a multiple of the KV heads
+  float scale = 0.0f;
+  __nv_bfloat16* out = nullptr;  // [tokens][num_q_heads][kHeadDim]
+};
+
+LaunchResult RunPrefillAttention(const PrefillAttention& attention, cudaStream_t stream);
+
+}  // namespace sluice::kernels::attention

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/awq/repack.h"
+
+namespace sluice::kernels::awq {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWordsPerTile = kTileWordBytes / 4;
+
+// Bits of output n within its word of eight: AutoAWQ stores them as 0 2 4 6 1 3 5 7.
+__device__ int ShiftOf(int output) {
+  const int lane = output % 8;
+  return 4 * (lane % 2 * 4 + lane / 2);
+}
+
+__device__ uint32_t Nibble(const int32_t* matrix, int64_t row, int outputs, int output) {
+  const int32_t word = matrix[row * (outputs / 8) + output / 8];
+  return (static_cast<uint32_t>(word) >> ShiftOf(output)) & 0xfu;
+}
+
+// One block a tile.
+__global__ void RepackKernel(AutoAwqTensors tensors, ShardRange range, uint8_t* tiles, int groups,
+                             int first_tile) {
+  const int group = static_cast<int>(blockIdx.x);
+  const int tile = static_cast<int>(blockIdx.y);
+  const int first_output = range.first_output + tile * kTileOutputs;
+  const int first_input = range.first_input + group * kGroupInputs;
+  const int64_t stored_group = first_input / kGroupInputs;
+  uint8_t* record = tiles + (int64_t{first_tile + tile} * groups + group) * kTileBytes;
+
+  auto* words = reinterpret_cast<uint32_t*>(record);
+  for (int i = static_cast<int>(threadIdx.x); i < kWordsPerTile; i += kThreads) {
+    const int step = i % 4, lane = i / 4 % 32, chunk = i / 128 % 2, half = i / 256;
+    const int k = first_input + 64 * chunk + 16 * (lane % 4) + 4 * step;
+    const int output = first_output + 16 * half + lane / 4;
+    uint32_t word = 0;
+    for (int place = 0; place < 8; ++place) {
+      const int input = k + (place / 2 % 2) * 2 + place / 4;
+      word |= Nibble(tensors.qweight, input, tensors.outputs, output + place % 2 * 8) << 4 * place;
+    }
+    words[i] = word;
+  }
+  auto* scales = reinterpret_cast<uint16_t*>(record + kTileWordBytes);
+  if (threadIdx.x < kTileOutputs) {
+    const int half = static_cast<int>(threadIdx.x) / 16, g = static_cast<int>(threadIdx.x) / 2 % 8,
+              upper = static_cast<int>(threadIdx.x) % 2;
+    const int output = first_output + 16 * half + 8 * upper + g;
+    scales[threadIdx.x] = tensors.scales[stored_group * tensors.outputs + output];
+  }
+  auto* zeros = reinterpret_cast<uint32_t*>(record + kTileWordBytes + kTileScaleBytes);
+  if (threadIdx.x < 4) {
+    const int first = first_output + 8 * static_cast<int>(threadIdx.x);
+    uint32_t word = 0;
+    for (int g = 0; g < 8; ++g) {
+      word |= Nibble(tensors.qzeros, stored_group, tensors.outputs, first + g) << 4 * g;
+    }
+    zeros[threadIdx.x] = word;
+  }
+}
+
+}  // namespace
+
+LaunchResult Repack(const AutoAwqTensors& tensors, const ShardRange& range, const PackedAwq& packed,
+                    int first_packed_output, cudaStream_t stream) {
+  if (range.first_input % kGroupInputs != 0 || range.num_inputs % kGroupInputs != 0 ||
+      range.first_output % 8 != 0 || range.num_outputs % kTileOutputs != 0 ||
+      first_packed_output % kTileOutputs != 0) {
+    return InvalidArguments("AWQ repack: the shard is not made of whole tiles");
+  }
+  if (range.first_input + range.num_inputs > tensors.inputs ||
+      range.first_output + range.num_outputs > tensors.outputs ||
+      range.num_inputs != packed.inputs ||
+      first_packed_output + range.num_outputs > packed.outputs) {
+    return InvalidArguments("AWQ repack: the shard lies outside of its tensor");
+  }
+  const dim3 grid(static_cast<unsigned>(packed.groups()),
+                  static_cast<unsigned>(range.num_outputs / kTileOutputs));
+  if (grid.x == 0 || grid.y == 0) return {};
+  RepackKernel<<<grid, kThreads, 0, stream>>>(
+      tensors, range, static_cast<uint8_t*>(const_cast<void*>(packed.tiles)), packed.groups(),
+      first_packed_output / kTileOutputs);
+  return AfterLaunch("AWQ repack");
+}
+
+}  // namespace sluice::kernels::awq

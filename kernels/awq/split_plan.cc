@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/awq/split_plan.h"
+
+#include <algorithm>
+
+#include "kernels/awq/packed_awq.h"
+
+namespace sluice::kernels::awq {
+
+SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int warps_per_block) {
+  SplitPlan plan;
+  plan.num_tiles = outputs / kTileOutputs;
+  plan.slices = slices;
+  plan.groups_per_slice = inputs / kGroupInputs / slices;
+  plan.warps_per_block = warps_per_block;
+  const int units = plan.units_per_slice();
+  const int warps = std::max(1, num_blocks / slices) * warps_per_block;
+  plan.units_per_warp = (units + warps - 1) / warps;
+  const int used_warps = (units + plan.units_per_warp - 1) / plan.units_per_warp;
+  plan.blocks_per_slice = (used_warps + warps_per_block - 1) / warps_per_block;
+  for (int tile = 0; tile < plan.num_tiles; ++tile) {
+    plan.max_pieces = std::max(plan.max_pieces, plan.NumPieces(tile));
+  }
+  return plan;
+}
+
+}  // namespace sluice::kernels::awq

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// SplitPlan: which warp computes which part of a linear for few rows, and so where its partial sums
+// lie. The work is one unit for each tile of 32 outputs and group of 128 inputs. Inputs are cut
+// into `slices` equal runs of groups, each with its own blocks (so that a block needs only its
+// slice of the activations); within a slice, units are in the order [tile][group] and every warp
+// takes the next units_per_warp of them. A warp that leaves a tile writes what it has summed as one
+// piece, so a tile of a slice has up to max_pieces of them; the next kernel adds them in order.
+//
+// A pure function of the shape: the order of summation is the same run after run.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/host/host_device.h"
+
+namespace sluice::kernels::awq {
+
+struct SplitPlan {
+  int num_tiles = 0;         // of outputs
+  int groups_per_slice = 0;  // of inputs
+  int slices = 0;            // 0: no partial sums
+  int blocks_per_slice = 0;
+  int warps_per_block = 0;
+  int units_per_warp = 0;
+  int max_pieces = 0;
+
+  SLUICE_HOST_DEVICE int units_per_slice() const { return num_tiles * groups_per_slice; }
+  // The first warp (within the slice) that works on a tile, and how many do.
+  SLUICE_HOST_DEVICE int FirstWarp(int tile) const {
+    return tile * groups_per_slice / units_per_warp;
+  }
+  SLUICE_HOST_DEVICE int NumPieces(int tile) const {
+    return ((tile + 1) * groups_per_slice - 1) / units_per_warp - FirstWarp(tile) + 1;
+  }
+  // partials is f32 [slices * max_pieces][rows][outputs].
+  SLUICE_HOST_DEVICE int64_t PartialFloats(int rows, int outputs) const {
+    return int64_t{slices} * max_pieces * rows * outputs;
+  }
+};
+
+// outputs a multiple of 32, inputs of 128. num_blocks: at most so many run at once. slices divides
+// inputs / 128.
+SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int warps_per_block);
+
+}  // namespace sluice::kernels::awq

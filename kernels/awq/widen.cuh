@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// From 4 bits to bf16. 0x4300 is 128 in bf16, and its lowest four bits of mantissa count in ones: a
+// 4-bit value put there is 128 + q, exactly, and (128 + q) - (128 + zero) is exact too (the trick
+// of Kim et al., arXiv:2211.10017, with bf16's shorter mantissa).
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include <cstdint>
+
+#include "kernels/awq/packed_awq.h"
+
+namespace sluice::kernels::awq {
+
+// A lane's zeros of one half of a tile, as pairs of 128 + zero: of output g, and of g + 8.
+struct WideZeros {
+  __nv_bfloat162 low, high;
+};
+
+__device__ inline __nv_bfloat162 AsBf16Pair(uint32_t bits) {
+  return *reinterpret_cast<const __nv_bfloat162*>(&bits);
+}
+
+// word: the eight values of one step; a: mma.m16n8k16's A fragment of (q - zero).
+__device__ inline void Widen(uint32_t word, const WideZeros& zeros, uint32_t (&a)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t biased = ((word >> 4 * i) & 0x000f000fu) | 0x43004300u;
+    const __nv_bfloat162 value = __hsub2(AsBf16Pair(biased), i % 2 == 0 ? zeros.low : zeros.high);
+    a[i] = *reinterpret_cast<const uint32_t*>(&value);
+  }
+}
+
+// What a lane needs of a tile's scales and zeros.
+struct TileScales {
+  float scale[2][2];  // [half][output g, output g + 8]
+  WideZeros zeros[2];
+
+  __device__ TileScales(const uint8_t* record, int lane) {
+    const int g = lane / 4;
+    const auto* scales = reinterpret_cast<const __nv_bfloat162*>(record + kTileWordBytes);
+    const auto* words =
+        reinterpret_cast<const uint32_t*>(record + kTileWordBytes + kTileScaleBytes);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float2 pair = __bfloat1622float2(scales[8 * half + g]);
+      scale[half][0] = pair.x;
+      scale[half][1] = pair.y;
+      zeros[half] = {Pair(words[2 * half], g), Pair(words[2 * half + 1], g)};
+    }
+  }
+
+ private:
+  static __device__ __nv_bfloat162 Pair(uint32_t word, int g) {
+    return AsBf16Pair((word >> 4 * g & 0xfu) * 0x00010001u + 0x43004300u);
+  }
+};
+
+}  // namespace sluice::kernels::awq

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/embedding/embedding_gather.h"
+
+namespace sluice::kernels::embedding {
+namespace {
+
+constexpr int kThreads = 256;
+
+__global__ void __launch_bounds__(kThreads) EmbeddingGatherKernel(EmbeddingGather gather) {
+  const int row = static_cast<int>(blockIdx.x);
+  const int64_t place = int64_t{gather.ids[row]} - gather.first_id;
+  const bool here = place >= 0 && place < gather.vocab_rows;
+  const __nv_bfloat16* from = gather.table + (here ? place * gather.width : 0);
+  float* to = gather.out + int64_t{row} * gather.width;
+  for (int column = 4 * static_cast<int>(threadIdx.x); column < gather.width;
+       column += 4 * kThreads) {
+    float4 value = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (here) {
+      const auto* pairs = reinterpret_cast<const __nv_bfloat162*>(from + column);
+      const float2 low = __bfloat1622float2(pairs[0]), high = __bfloat1622float2(pairs[1]);
+      value = {low.x, low.y, high.x, high.y};
+    }
+    *reinterpret_cast<float4*>(to + column) = value;
+  }
+}
+
+}  // namespace
+
+LaunchResult RunEmbeddingGather(const EmbeddingGather& gather, cudaStream_t stream) {
+  if (gather.width % 4 != 0)
+    return InvalidArguments("embedding: the width must be a multiple of 4");
+  if (gather.rows == 0) return {};
+  EmbeddingGatherKernel<<<static_cast<unsigned>(gather.rows), kThreads, 0, stream>>>(gather);
+  return AfterLaunch("embedding");
+}
+
+}  // namespace sluice::kernels::embedding

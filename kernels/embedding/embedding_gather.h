@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Embedding lookup in a vocabulary shard. Ids of other shards give zeros, so that the sum over
+// ranks is exact.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "kernels/host/launch_result.h"
+
+namespace sluice::kernels::embedding {
+
+struct EmbeddingGather {
+  const __nv_bfloat16* table = nullptr;  // [vocab_rows][width], rows of ids from first_id on
+  int first_id = 0;
+  int vocab_rows = 0;
+  int width = 0;                 // a multiple of 4
+  const int32_t* ids = nullptr;  // device, [rows]
+  int rows = 0;
+  float* out = nullptr;  // [rows][width]
+};
+
+LaunchResult RunEmbeddingGather(const EmbeddingGather& gather, cudaStream_t stream);
+
+}  // namespace sluice::kernels::embedding

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/awq/linear_output.cuh"
+#include "kernels/mlp/silu_mul.h"
+
+namespace sluice::kernels::mlp {
+namespace {
+
+constexpr int kThreads = 256;
+
+__device__ float Gated(float gate, float up) { return gate / (1.0f + __expf(-gate)) * up; }
+
+__global__ void __launch_bounds__(kThreads)
+    SiluMulKernel(awq::LinearOutput gate_up, int width, __nv_bfloat16* out) {
+  const int column = 4 * (static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x));
+  if (column >= width) return;
+  for (int row = static_cast<int>(blockIdx.y); row < gate_up.rows;
+       row += static_cast<int>(gridDim.y)) {
+    const float4 gate = awq::Load4(gate_up, row, column);
+    const float4 up = awq::Load4(gate_up, row, width + column);
+    auto* to = reinterpret_cast<__nv_bfloat162*>(out + int64_t{row} * width + column);
+    to[0] = __floats2bfloat162_rn(Gated(gate.x, up.x), Gated(gate.y, up.y));
+    to[1] = __floats2bfloat162_rn(Gated(gate.z, up.z), Gated(gate.w, up.w));
+  }
+}
+
+}  // namespace
+
+LaunchResult SiluMul(const awq::LinearOutput& gate_up, int width, __nv_bfloat16* out,
+                     cudaStream_t stream) {
+  if (width % 4 != 0 || gate_up.outputs != 2 * width) {
+    return InvalidArguments("SiLU: the input is not two times as wide as the output");
+  }
+  if (gate_up.rows == 0 || width == 0) return {};
+  constexpr int kMaxRows = 65535;  // of a grid
+  const dim3 grid(static_cast<unsigned>((width / 4 + kThreads - 1) / kThreads),
+                  static_cast<unsigned>(gate_up.rows < kMaxRows ? gate_up.rows : kMaxRows));
+  SiluMulKernel<<<grid, kThreads, 0, stream>>>(gate_up, width, out);
+  return AfterLaunch("SiLU");
+}
+
+}  // namespace sluice::kernels::mlp

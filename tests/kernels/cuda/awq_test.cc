@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// AWQ on the GPU against the CPU's linear: repacking and widening, and the product for few rows.
+//
+// Tolerance of a product. Both sides start from the same bf16 activations and the same (q - zero),
+// exact; scales are applied in fp32. What differs is the order of fp32 sums of K products, so an
+// output differs by at most about K / 2 roundings of 2^-24 of the sum of absolute products, in
+// practice by their square root; 2^-20 of that sum is asked for. Widened weights round (q - zero) *
+// scale once: they must be equal, bit for bit.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/awq/dequantize.h"
+#include "kernels/awq/repack.h"
+#include "kernels/awq/small_linear.h"
+#include "kernels/cpu/linear.h"
+#include "kernels/cpu/linear_pack.h"
+#include "kernels/cpu/thread_pool.h"
+#include "tests/kernels/cuda/device_array.h"
+
+namespace sluice::kernels::awq {
+namespace {
+
+// A random AutoAWQ linear on the host. Its fields are drawn as the words are stored: any bits mean
+// something.
+struct Checkpoint {
+  int inputs, outputs;
+  std::vector<int32_t> qweight, qzeros;
+  std::vector<uint16_t> scales;
+
+  Checkpoint(int num_inputs, int num_outputs, unsigned seed)
+      : inputs(num_inputs), outputs(num_outputs) {
+    std::mt19937 rng(seed);
+    qweight.resize(size_t{1} * inputs * outputs / 8);
+    qzeros.resize(size_t{1} * inputs / 128 * outputs / 8);
+    for (int32_t& word : qweight) word = static_cast<int32_t>(rng());
+    for (int32_t& word : qzeros) word = static_cast<int32_t>(rng());
+    for (int i = 0; i < inputs / 128 * outputs; ++i) {
+      const float scale = 0.002f + 0.01f * static_cast<float>(rng() % 1000) / 1000.0f;
+      scales.push_back(__bfloat16_as_ushort(__float2bfloat16(scale)));
+    }
+  }
+
+  cpu::LinearWeight OnCpu(const ShardRange& range, cpu::ThreadPool& pool) const {
+    cpu::LinearWeight weight({.format = cpu::LinearWeight::Format::kAwq4,
+                              .outputs = range.num_outputs,
+                              .inputs = range.num_inputs,
+                              .full_inputs = range.num_inputs,
+                              .group_size = 128});
+    cpu::PackAwq({.qweight = qweight.data(),
+                  .qzeros = qzeros.data(),
+                  .scales = scales.data(),
+                  .scales_type = cpu::FloatType::kBf16,
+                  .full_outputs = outputs,
+                  .out_begin = range.first_output,
+                  .in_begin = range.first_input},
+                 0, range.num_outputs, pool, &weight);
+    return weight;
+  }
+};
+
+// A shard of it on the device.
+struct OnDevice {
+  DeviceArray<int32_t> qweight, qzeros;
+  DeviceArray<uint16_t> scales;
+  DeviceArray<uint8_t> tiles;
+  PackedAwq packed;
+
+  OnDevice(const Checkpoint& checkpoint, const ShardRange& range)
+      : qweight(checkpoint.qweight),
+        qzeros(checkpoint.qzeros),
+        scales(checkpoint.scales),
+        tiles(
+            static_cast<size_t>(PackedAwq{nullptr, range.num_outputs, range.num_inputs}.bytes())) {
+    packed = {tiles.get(), range.num_outputs, range.num_inputs};
+    ExpectOk(
+        Repack({qweight.get(), qzeros.get(), scales.get(), checkpoint.inputs, checkpoint.outputs},
+               range, packed, 0, nullptr));
+  }
+};
+
+// The weight as the CPU has it, [outputs][inputs]: its products with unit vectors.
+std::vector<float> WeightOf(const cpu::LinearWeight& weight, cpu::ThreadPool& pool) {
+  const int64_t inputs = weight.spec().inputs, outputs = weight.spec().outputs;
+  std::vector<float> units(static_cast<size_t>(inputs * inputs), 0.0f);
+  for (int64_t i = 0; i < inputs; ++i) units[static_cast<size_t>(i * inputs + i)] = 1.0f;
+  std::vector<float> columns(static_cast<size_t>(inputs * outputs));
+  cpu::Linear(weight, units.data(), inputs, inputs, columns.data(), outputs, pool);
+  std::vector<float> rows(columns.size());
+  for (int64_t k = 0; k < inputs; ++k) {
+    for (int64_t n = 0; n < outputs; ++n) {
+      rows[static_cast<size_t>(n * inputs + k)] = columns[static_cast<size_t>(k * outputs + n)];
+    }
+  }
+  return rows;
+}
+
+class AwqTest : public CudaTest {
+ protected:
+  cpu::ThreadPool pool_{4};
+};
+
+TEST_F(AwqTest, WidensWhatItRepacked) {
+  for (const ShardRange range : {ShardRange{0, 256, 0, 96}, ShardRange{128, 384, 64, 160}}) {
+    const Checkpoint checkpoint(512, 256, 7);
+    const OnDevice device(checkpoint, range);
+    DeviceArray<__nv_bfloat16> out(size_t{1} * range.num_outputs * range.num_inputs);
+    ExpectOk(Dequantize(device.packed, out.get(), nullptr));
+    const std::vector<__nv_bfloat16> widened = out.ToHost();
+    const std::vector<float> expected = WeightOf(checkpoint.OnCpu(range, pool_), pool_);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_EQ(__bfloat162float(widened[i]), __bfloat162float(__float2bfloat16(expected[i])))
+          << "output " << i / range.num_inputs << ", input " << i % range.num_inputs;
+    }
+  }
+}
+
+struct Shape {
+  int inputs, outputs;
+};
+
+// The 14B's linears at tensor parallel 1, 2, 4 and 8, and the bundled model's.
+const Shape kShapes[] = {{5120, 7168}, {5120, 3584}, {5120, 1792},  {5120, 896},   {5120, 5120},
+                         {2560, 5120}, {1280, 5120}, {640, 5120},   {5120, 34816}, {5120, 17408},
+                         {5120, 8704}, {5120, 4352}, {17408, 5120}, {8704, 5120},  {4352, 5120},
+                         {2176, 5120}, {384, 1536},  {512, 384},    {384, 2048},   {1024, 384},
+                         {128, 384},   {256, 384}};
+
+class SmallLinearTest : public AwqTest, public ::testing::WithParamInterface<Shape> {};
+
+TEST_P(SmallLinearTest, EqualsTheCpu) {
+  const auto [inputs, outputs] = GetParam();
+  const Checkpoint checkpoint(inputs, outputs, 11);
+  const ShardRange all = {0, inputs, 0, outputs};
+  const OnDevice device(checkpoint, all);
+  const cpu::LinearWeight reference = checkpoint.OnCpu(all, pool_);
+  std::mt19937 rng(3);
+  const std::vector<__nv_bfloat16> x = RandomBf16(rng, size_t{kMaxSmallRows} * inputs, 1.0f);
+  const std::vector<float> x_floats = ToFloats(x);
+  std::vector<float> expected(size_t{kMaxSmallRows} * outputs);
+  cpu::Linear(reference, x_floats.data(), inputs, kMaxSmallRows, expected.data(), outputs, pool_);
+  const DeviceArray<__nv_bfloat16> x_device(x);
+  for (int rows = 1; rows <= kMaxSmallRows; ++rows) {
+    SmallLinear linear;
+    linear.weight = device.packed;
+    linear.x = x_device.get();
+    linear.rows = rows;
+    linear.plan = PlanSmallLinear(outputs, inputs, rows, NumSms());
+    DeviceArray<float> partials(static_cast<size_t>(linear.plan.PartialFloats(rows, outputs)));
+    linear.partials = partials.get();
+    ExpectOk(RunSmallLinear(linear, nullptr));
+    const std::vector<float> pieces = partials.ToHost();
+    for (int row = 0; row < rows; ++row) {
+      // 7 standard deviations of the weights (about 5 of q - zero, 0.007 of scale) times x: the
+      // scale of the sum of absolute products is inputs * 0.03.
+      const float tolerance = std::ldexp(0.03f * static_cast<float>(inputs), -20);
+      for (int n = 0; n < outputs; ++n) {
+        float sum = 0.0f;
+        for (int slice = 0; slice < linear.plan.slices; ++slice) {
+          for (int piece = 0; piece < linear.plan.NumPieces(n / kTileOutputs); ++piece) {
+            const int64_t at =
+                (int64_t{slice * linear.plan.max_pieces + piece} * rows + row) * outputs + n;
+            sum += pieces[static_cast<size_t>(at)];
+          }
+        }
+        ASSERT_NEAR(sum, expected[size_t{1} * row * outputs + n], tolerance)
+            << rows << " rows, row " << row << ", output " << n;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, SmallLinearTest, ::testing::ValuesIn(kShapes),
+                         [](const ::testing::TestParamInfo<Shape>& shape) {
+                           return std::to_string(shape.param.inputs) + "x" +
+                                  std::to_string(shape.param.outputs);
+                         });
+
+}  // namespace
+}  // namespace sluice::kernels::awq
