@@ -63,8 +63,9 @@ ABSL_FLAG(std::string, speculation, "prompt-lookup",
           "off, or prompt-lookup: where a sequence repeats what it has seen, several tokens are "
           "computed at once. Answers are the same with and without.");
 ABSL_FLAG(int, speculative_tokens, 8, "Most tokens that a sequence guesses in a step, 1 to 8.");
-ABSL_FLAG(int, speculation_max_rows, 4,
-          "No guessing while more sequences than this run: full batches gain nothing by it.");
+ABSL_FLAG(int, speculation_max_rows, 1,
+          "No guessing while more sequences than this run: on the CPU already a few rows keep it "
+          "busy.");
 ABSL_FLAG(std::string, kv_cache_memory, "auto",
           "Memory for the KV cache of each rank: bytes, or a number with KiB, MiB or GiB. auto: 1 "
           "GiB over all ranks, or one context where that is more.");

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens/s over HTTP with speculation off, up to its row bound, and always, by kind of text and clients. Prints JSON.
+"""What speculation does over HTTP: off, up to its row bound, and always, by kind of text and clients. Prints JSON.
 
     .venv/bin/python tests/bench/speculation_bench.py [--model DIR] [--tp-size N] [--runs N]
 
-The modes take turns within each run, so that a busy machine slows them alike; the median over the runs is given. Texts are
-the bundled model's: worked thinking that spells words, an answer that copies a tool's JSON, a raw text that loops, and sums
-whose digits never repeat.
+The modes take turns within each run, so that a busy machine slows them alike; medians over the runs are given: tokens/s,
+CPU milliseconds a token of all processes (which suffers less from a busy machine), and tokens a step. Texts are the bundled
+model's: worked thinking that spells words, an answer that copies a tool's JSON, a raw text that loops, and sums whose digits
+never repeat.
 """
 
 import argparse
@@ -19,9 +20,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
-from sluice_server import ROOT, SluiceServer  # noqa: E402  (after the path that holds it)
+from sluice_server import ROOT, SluiceServer, processes_in_session  # noqa: E402  (after the path that holds it)
 
-MODES = {"off": ["--speculation=off"], "up_to_4_rows": ["--speculation=prompt-lookup", "--speculation-max-rows=4"],
+MODES = {"off": ["--speculation=off"], "one_row": ["--speculation=prompt-lookup", "--speculation-max-rows=1"],
          "always": ["--speculation=prompt-lookup", "--speculation-max-rows=64"]}
 CLIENTS = (1, 4, 16)
 WEATHER = {"type": "function", "function": {"name": "get_weather", "description": "Get the current weather in a city",
@@ -48,7 +49,8 @@ def loop(index):
 
 
 def sums(index):
-    return "/v1/chat/completions", {"messages": [{"role": "user", "content": f"What is {271 + 13 * index} plus {419 - index}?"}]}
+    question = f"What is {271 + 13 * index} plus {419 - index}?"
+    return "/v1/chat/completions", {"messages": [{"role": "user", "content": question}]}
 
 
 def post(server, request):
@@ -62,41 +64,49 @@ def post(server, request):
     return answer["usage"]["completion_tokens"]
 
 
-def rate(server, kind, clients, requests):
-    start = time.perf_counter()
-    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        tokens = sum(pool.map(lambda index: post(server, kind(index)), range(requests)))
-    return tokens / (time.perf_counter() - start)
+def cpu_seconds(server):
+    ticks = 0
+    for pid in processes_in_session(server.session):
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def counters(server):
     metrics = server.worker_metrics()
-    return {name: metrics[f"sluice_speculation_{name}_tokens_total"] for name in ("drafted", "accepted")}
+    return {"steps": metrics["sluice_step_duration_seconds_count"], "cpu": cpu_seconds(server),
+            **{name: metrics[f"sluice_speculation_{name}_tokens_total"] for name in ("drafted", "accepted")}}
+
+
+def serve_all(server, kind, clients, requests):
+    before, start = counters(server), time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        tokens = sum(pool.map(lambda index: post(server, kind(index)), range(requests)))
+    seconds = time.perf_counter() - start
+    spent = {name: value - before[name] for name, value in counters(server).items()}
+    return {"tokens_per_s": tokens / seconds, "cpu_ms_per_token": 1000 * spent["cpu"] / tokens,
+            "tokens_per_step": tokens / spent["steps"], "drafted_per_token": spent["drafted"] / tokens,
+            "accepted_per_token": spent["accepted"] / tokens}
 
 
 def measure(model, tp_size, runs):
-    rates, drafts = {}, {}
+    results = {}
     servers = {mode: SluiceServer(model, f"--tp-size={tp_size}", *flags) for mode, flags in MODES.items()}
     try:
         for server in servers.values():
-            rate(server, thinking, 1, 1)  # the first request touches every weight page
+            serve_all(server, thinking, 1, 1)  # the first request touches every weight page
         for _ in range(runs):
             for kind in (thinking, tool_result, loop, sums):
                 for clients in CLIENTS:
                     for mode, server in servers.items():
-                        before = counters(server)
-                        value = rate(server, kind, clients, max(8, 2 * clients))
-                        rates.setdefault(kind.__name__, {}).setdefault(f"{clients}_clients", {}).setdefault(mode, []).append(value)
-                        if mode != "off" and clients == 1:
-                            total = drafts.setdefault(kind.__name__, {"drafted": 0, "accepted": 0})
-                            for name, now in counters(server).items():
-                                total[name] += now - before[name]
+                        figures = serve_all(server, kind, clients, max(12, 2 * clients))
+                        results.setdefault((kind.__name__, clients, mode), []).append(figures)
     finally:
         for server in servers.values():
             server.kill()
-    table = {kind: {clients: {mode: round(statistics.median(values), 1) for mode, values in modes.items()}
-                    for clients, modes in by_clients.items()} for kind, by_clients in rates.items()}
-    return {"tokens_per_s": table, "drafts_one_client": drafts}
+    return [{"text": text, "clients": clients, "mode": mode,
+             **{name: round(statistics.median(run[name] for run in figures), 3) for name in figures[0]}}
+            for (text, clients, mode), figures in results.items()]
 
 
 def main():
@@ -106,9 +116,10 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
     load_before = os.getloadavg()[0]
-    result = measure(args.model, args.tp_size, args.runs)
+    rows = measure(args.model, args.tp_size, args.runs)
     print(json.dumps({"bench": "speculation", "model": Path(args.model).name, "tp_size": args.tp_size, "runs": args.runs,
-                      "cores": os.cpu_count(), "load_before_and_after": [load_before, os.getloadavg()[0]], **result}, indent=2))
+                      "cores": os.cpu_count(), "load_before_and_after": [load_before, os.getloadavg()[0]],
+                      "rows": rows}, indent=2))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ def bodies():
             yield "/v1/chat/completions", {"messages": [{"role": "user", "content": chat}], "logprobs": True,
                                            "top_logprobs": 3, "max_tokens": 300, **sampling}
         yield "/v1/completions", {"prompt": LOOP, "max_tokens": 150 + index, "ignore_eos": True, "logprobs": 2, **sampling}
+        yield "/v1/completions", {"prompt": LOOP, "max_tokens": 20, "echo": True, "logprobs": 1, **sampling}
         yield "/v1/completions", {"prompt": LOOP, "max_tokens": 200, "min_tokens": 30, "stop": [" r"], **sampling}
 
 

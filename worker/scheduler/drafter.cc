@@ -7,8 +7,8 @@
 namespace sluice::worker {
 namespace {
 
-// A prompt is read over the steps that compute it: this many ids take some 0.1 ms.
-constexpr int kMaxIdsReadAtOnce = 2048;
+// A prompt is read over the steps that compute it: this many ids take some 0.2 ms.
+constexpr int kMaxIdsReadAtOnce = 1024;
 constexpr float kFirstShare = 0.5f;
 constexpr float kLeastShare = 0.4f;
 constexpr int kFirstLength = 2;

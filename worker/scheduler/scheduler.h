@@ -59,7 +59,7 @@ struct SchedulerOptions {
   bool prefix_cache = true;
   std::string model{};  // keys the prefix cache: what the pages are computed with
   int max_drafts = 0;            // of one sequence in a step; 0: no speculation
-  int speculation_max_rows = 4;  // none while more sequences hold a row
+  int speculation_max_rows = 1;  // none while more sequences hold a row
 };
 
 // One continuation of one prompt.
