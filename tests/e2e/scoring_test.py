@@ -7,6 +7,7 @@ import urllib.request
 
 import openai
 import pytest
+from reflected_client import ReflectedClient
 from sluice_server import ROOT, SluiceServer
 
 MODEL = ROOT / "deploy" / "demo_model" / "sluice-demo"
@@ -126,6 +127,15 @@ def test_a_chat_scores_its_rendered_prompt(demo):
     scores = answer["prompt_logprobs"]
     assert scores[0] is None
     assert [list(score) for score in scores[1:]] == [[str(i)] for i in ids[1:]]
+    client = ReflectedClient(demo.grpc_address)
+    call, request = client.method("sluice.v1.Inference", "Chat")
+    responses = list(call(request(messages=body["messages"], max_tokens=1, prompt_logprobs=2, n=2), timeout=120))
+    client.channel.close()
+    told = [entry for response in responses for entry in response.prompt_logprobs]
+    assert [entry.id for entry in told] == ids
+    assert [entry.HasField("logprob") for entry in told] == [False] + [True] * (len(ids) - 1)
+    assert all(len(entry.top) == 2 for entry in told[1:])
+    near([entry.logprob for entry in told[1:]], [score[str(i)]["logprob"] for score, i in zip(scores[1:], ids[1:])])
     raw = post(demo, "/v1/completions", {"prompt": ids, "max_tokens": 0, "echo": True, "logprobs": 0})
     assert raw["choices"][0]["logprobs"]["token_logprobs"][1:] == [
         score[str(i)]["logprob"] for score, i in zip(scores[1:], ids[1:])]

@@ -185,8 +185,12 @@ Answer WorkerProcess::Generate(const v1::GenerateRequest& request) const {
   v1::GenerateResponse message;
   while (stream->Read(&message)) {
     answer.ids.insert(answer.ids.end(), message.ids().begin(), message.ids().end());
+    std::vector<int>& ids = answer.choices[message.choice()];
+    ids.insert(ids.end(), message.ids().begin(), message.ids().end());
     if (message.finish_reason() == v1::FINISH_REASON_UNSPECIFIED) continue;
-    EXPECT_EQ(answer.finish, v1::FINISH_REASON_UNSPECIFIED) << "two ends";
+    if (request.n() <= 1) {
+      EXPECT_EQ(answer.finish, v1::FINISH_REASON_UNSPECIFIED) << "two ends";
+    }
     answer.finish = message.finish_reason();
     answer.usage = message.usage();
   }

@@ -125,6 +125,33 @@ TEST(WorkerServingTest, SeededDrawsResumeWhereTheyWere) {
   EXPECT_EQ(rest.usage.completion_tokens(), 40u);
 }
 
+TEST(WorkerServingTest, EachChoiceResumesByItself) {
+  WorkerProcess worker(Arguments(2));
+  ASSERT_TRUE(worker.WaitServing());
+  v1::GenerateRequest request = GreedyRequest("whole", Prompt(1, 20), 30);
+  request.set_n(3);
+  request.mutable_sampling()->set_temperature(1.0f);
+  request.mutable_sampling()->set_seed(42);
+  request.mutable_sampling()->set_frequency_penalty(0.5f);
+  const auto whole = worker.Generate(request).choices;
+  ASSERT_EQ(whole.size(), 3u);
+  EXPECT_NE(whole.at(0), whole.at(1));
+  EXPECT_NE(whole.at(1), whole.at(2));
+  request.set_n(1);
+  for (uint32_t choice = 0; choice < 3; ++choice) {
+    const std::vector<int>& ids = whole.at(choice);
+    const auto kept = static_cast<std::ptrdiff_t>(7 * choice);
+    request.set_request_id("rest" + std::to_string(choice));
+    request.set_first_choice(choice);
+    request.clear_output_ids();
+    request.mutable_output_ids()->Add(ids.begin(), ids.begin() + kept);
+    const Answer rest = worker.Generate(request);
+    EXPECT_TRUE(rest.status.ok()) << rest.status;
+    EXPECT_EQ(rest.choices.at(0), std::vector<int>(ids.begin() + kept, ids.end()));
+    EXPECT_EQ(rest.usage.completion_tokens(), 30u);
+  }
+}
+
 TEST(WorkerServingTest, CancelledCallFreesItsPages) {
   WorkerProcess worker(Arguments(2));
   ASSERT_TRUE(worker.WaitServing());

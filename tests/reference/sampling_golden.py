@@ -294,10 +294,10 @@ def record():
     import tokenizers
     import torch
 
-    import model_logits
-    folder = model_logits.parity_checkpoint.ROOT / "deploy" / "demo_model" / "sluice-demo"
+    from awq_reader import load_model
+    folder = GOLDEN.parents[1] / "deploy" / "demo_model" / "sluice-demo"
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    model = model_logits.make_model(folder, yarn=False)
+    model = load_model(folder)
     rows = []
     with torch.no_grad():
         for prompt in PROMPTS:
@@ -323,16 +323,25 @@ def same(a, b):
     return a == b
 
 
+def make():
+    return {RANDOM: text_of(random_golden()),
+            RECORDED: text_of(recorded_golden(), vocab_size=RECORDED_VOCAB, row=RECORDED_ROW)}
+
+
+def check():
+    for path, text in make().items():
+        if not same(json.loads(text)["cases"], json.loads(path.read_text(encoding="utf-8"))["cases"]):
+            sys.exit(f"tests/golden/{path.name} is not what the steps give")
+        print(f"{path.name}: derived again")
+
+
 def main():
+    if sys.argv[1:] == ["--check"]:
+        return check()
     if sys.argv[1:] == ["--record"]:
         record()
-    made = {RANDOM: text_of(random_golden()),
-            RECORDED: text_of(recorded_golden(), vocab_size=RECORDED_VOCAB, row=RECORDED_ROW)}
-    for path, text in made.items():
-        if sys.argv[1:] != ["--check"]:
-            path.write_text(text, encoding="utf-8")
-        elif not same(json.loads(text)["cases"], json.loads(path.read_text(encoding="utf-8"))["cases"]):
-            sys.exit(f"{path.name} is not what the steps give")
+    for path, text in make().items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

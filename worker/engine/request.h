@@ -21,6 +21,7 @@ struct EngineRequest {
   std::vector<TokenId> prompt;
   std::vector<TokenId> output;  // generated elsewhere: counts as output everywhere
   int n = 1;
+  int first_choice = 0;  // added to a choice's number where it keys draws
   SamplingParams params;
   int priority = 0;        // larger runs first
   std::string cache_salt;  // keys the prefix cache

@@ -53,8 +53,15 @@ absl::Status CheckLengths(const EngineRequest& request, const ModelLimits& limit
     return absl::InvalidArgumentError(
         absl::StrCat("n: ", request.n, " is not between 1 and ", kMaxChoices));
   }
+  if (request.first_choice < 0 || request.first_choice > kMaxChoices - request.n) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("first_choice: ", request.first_choice, " and n ", request.n,
+                     " make more than ", kMaxChoices, " choices"));
+  }
   if (request.n > 1 && !request.output.empty()) {
-    return absl::InvalidArgumentError("output_ids: only a request with n = 1 can be continued");
+    return absl::InvalidArgumentError(
+        "output_ids: only a request with n = 1 can be continued; continue each choice by itself, "
+        "with first_choice");
   }
   return absl::OkStatus();
 }

@@ -44,7 +44,7 @@ SequenceSpec RunningRequest::MakeSpec(int choice, SequenceId id, int64_t prompt_
   return {.id = id,
           .priority = request_.priority,
           .max_length = max_length_,
-          .choice = static_cast<uint32_t>(choice),
+          .choice = static_cast<uint32_t>(request_.first_choice + choice),
           .prompt = prompt_,
           .output = request_.output,
           .params = params_,

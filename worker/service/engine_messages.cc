@@ -80,6 +80,7 @@ absl::StatusOr<EngineRequest> FromMessage(const v1::GenerateRequest& message) {
   request.output.assign(message.output_ids().begin(), message.output_ids().end());
   SLUICE_ASSIGN_OR_RETURN(request.n, ToInt("n", message.n()));
   if (request.n == 0) request.n = 1;
+  SLUICE_ASSIGN_OR_RETURN(request.first_choice, ToInt("first_choice", message.first_choice()));
   SLUICE_ASSIGN_OR_RETURN(request.params, FromMessage(message.sampling()));
   request.priority = message.priority();
   request.cache_salt = message.cache_salt();

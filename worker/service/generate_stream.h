@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // GenerateStream: one Generate call: the sink that the engine writes to, and the gRPC reactor that
 // a client reads from. The engine never waits for the client: while a write is under way, chunks of
-// one choice are merged into one queued message, so the queue holds at most one message a choice; a
-// client that lets more than kMaxUnreadIds pile up loses the request. A client that goes away
-// abandons it.
+// one choice are merged into one queued message, so the queue holds at most one message a choice,
+// and in front of them the scores of the prompt, which its length bounds; a client that lets more
+// than kMaxUnreadIds pile up loses the request. A client that goes away abandons it.
 //
 // Chunks come on the engine thread, reactions on gRPC's threads; the state between them is under
 // one mutex, which is never held while gRPC or the engine is called. The object lives until both

@@ -41,6 +41,8 @@ const Bad kBad[] = {
     {"output_ids", [](auto& r) { r.output = {1}, r.n = 2; }},
     {"n", [](auto& r) { r.n = 0; }},
     {"n", [](auto& r) { r.n = kMaxChoices + 1; }},
+    {"first_choice", [](auto& r) { r.first_choice = kMaxChoices; }},
+    {"first_choice", [](auto& r) { r.first_choice = -1; }},
     {"sampling.temperature", [](auto& r) { r.params.temperature = -0.1f; }},
     {"sampling.temperature", [](auto& r) { r.params.temperature = kNan; }},
     {"sampling.temperature", [](auto& r) { r.params.temperature = kInf; }},

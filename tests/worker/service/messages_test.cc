@@ -70,6 +70,7 @@ TEST(EngineMessagesTest, EveryFieldArrives) {
   message.set_n(3);
   message.set_priority(-4);
   message.set_cache_salt("salt");
+  message.set_first_choice(5);
   v1::SamplingParams& sampling = *message.mutable_sampling();
   sampling.set_temperature(0.0f);
   sampling.set_top_k(5);
@@ -96,6 +97,7 @@ TEST(EngineMessagesTest, EveryFieldArrives) {
   EXPECT_EQ(request->n, 3);
   EXPECT_EQ(request->priority, -4);
   EXPECT_EQ(request->cache_salt, "salt");
+  EXPECT_EQ(request->first_choice, 5);
   const SamplingParams& params = request->params;
   EXPECT_EQ(params.temperature, 0.0f);
   EXPECT_EQ(params.top_k, 5);
