@@ -104,15 +104,6 @@ def one_round(server, client):
         return over_http + [future.result() for future in over_grpc]
 
 
-def at_rest(server):
-    worker, gateway = server.worker_metrics(), server.metrics()
-    held = [worker[f"sluice_{name}"] for name in ("requests_running", "requests_waiting", "kv_pages_used")]
-    held += [value for name, value in gateway.items() if name.startswith((
-        "sluice_gateway_running_requests", "sluice_gateway_worker_calls", "sluice_gateway_http_connections"))]
-    assert len(held) >= 6, gateway
-    return not any(held)
-
-
 def held(server):
     """File descriptors, threads and MiB of private memory of the server's processes, by name."""
     sums = {}
@@ -133,7 +124,7 @@ def test_clients_that_vanish_take_nothing_with_them(server):
     client = ReflectedClient(server.grpc_address)
     alone = [grpc_client(client, index if index % 2 else index + 5) for index in range(len(QUESTIONS))]
     assert len(set(alone)) >= 3
-    wait_for(lambda: at_rest(server), "at rest before")
+    wait_for(server.at_rest, "at rest before")
     expected = [alone[index % len(QUESTIONS)] if index % 2 else None
                 for index in [*range(HTTP_CLIENTS), *range(GRPC_CLIENTS)]]
     # The first round fills allocators' pools and gRPC's threads; the second one must add nothing to them.
@@ -141,7 +132,7 @@ def test_clients_that_vanish_take_nothing_with_them(server):
     for _ in range(2):
         before, counted = server.metrics()["sluice_gateway_cancelled_requests_total"], sum(outcomes(server).values())
         assert one_round(server, client) == expected
-        wait_for(lambda: at_rest(server), "no page, sequence, call or connection is left", 30)
+        wait_for(server.at_rest, "no page, sequence, call or connection is left", 30)
         assert server.metrics()["sluice_gateway_cancelled_requests_total"] - before == CLIENTS // 2
         assert sum(outcomes(server).values()) - counted == CLIENTS
         after.append(held(server))

@@ -116,6 +116,15 @@ class SluiceServer:
         with urllib.request.urlopen(f"http://{self.addresses['worker_metrics']}/metrics", timeout=30) as response:
             return parse_metrics(response.read().decode())
 
+    def at_rest(self):
+        """Nothing is held for any request: no sequence, page, call or connection."""
+        worker, gateway = self.worker_metrics(), self.metrics()
+        held = [worker[f"sluice_{name}"] for name in ("requests_running", "requests_waiting", "kv_pages_used")]
+        held += [value for name, value in gateway.items() if name.startswith((
+            "sluice_gateway_running_requests", "sluice_gateway_worker_calls", "sluice_gateway_http_connections"))]
+        assert len(held) >= 5, gateway
+        return not any(held)
+
     def stop(self, signal_number=signal.SIGTERM):
         """Asks it to stop, and returns the exit status once it has."""
         if self.process.poll() is None:
