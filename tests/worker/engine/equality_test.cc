@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a request generates does not depend on what is around it: scheduler and CPU executors
-// together, over real checkpoints, give the same ids alone and in a batch of 32, for any chunk
-// size, with the prefix cache off, cold and warm, preempted or not, with drafts, and on any number
-// of ranks.
+// together, over real checkpoints, give the same ids and the same log probabilities, bit for bit,
+// alone and in a batch of 32, for any chunk size, with the prefix cache off, cold and warm,
+// preempted or not, with drafts, and on any number of ranks.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -30,8 +30,17 @@ struct Prompt {
   int max_tokens = 16;
 };
 
-// [prompt][choice] -> ids.
-using Outputs = std::vector<std::vector<std::vector<TokenId>>>;
+// One generated id with its log probability, to the last bit, and those of the likeliest two.
+struct Token {
+  TokenId id = 0;
+  float logprob = 0.0f;
+  std::vector<TokenId> top_ids{};
+  std::vector<float> top_logprobs{};
+  bool operator==(const Token&) const = default;
+};
+
+using Output = std::vector<Token>;
+using Outputs = std::vector<std::vector<Output>>;  // [prompt][choice]
 
 struct Setting {
   int tp_size = 1;
@@ -72,8 +81,9 @@ class Serving {
         planned = step->plan.step;
         group_->Submit(std::move(step->plan));
       }
+      const std::vector<RowSample> samples = group_->Collect().samples;
       std::vector<SampleOutcome> outcomes;
-      for (const RowSample& sample : group_->Collect().samples) {
+      for (const RowSample& sample : samples) {
         EXPECT_FALSE(sample.bad_logits);
         SampleOutcome& outcome = outcomes.emplace_back();
         for (const SampledToken& token : sample.tokens) outcome.ids.push_back(token.id);
@@ -83,8 +93,10 @@ class Serving {
       for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] == kNoSequence) continue;
         Open& sequence = open_.at(ids[i]);
-        sequence.output->insert(sequence.output->end(), outcomes[i].ids.begin(),
-                                outcomes[i].ids.end());
+        for (const auto& [id, logprobs] : samples[i].tokens) {
+          sequence.output->push_back(
+              {id, logprobs.logprob, logprobs.top_ids, logprobs.top_logprobs});
+        }
         if (sequence.output->size() == sequence.max_tokens) scheduler_.Remove(ids[i]);
       }
     }
@@ -95,15 +107,16 @@ class Serving {
 
  private:
   struct Open {
-    std::vector<TokenId>* output;
+    Output* output;
     size_t max_tokens;
   };
 
-  void Add(const Prompt& prompt, std::vector<std::vector<TokenId>>& outputs) {
+  void Add(const Prompt& prompt, std::vector<Output>& outputs) {
     outputs.resize(static_cast<size_t>(prompt.n));
     auto params = std::make_shared<SamplingParams>();
     params->temperature = prompt.temperature;
     params->seed = prompt.seed;
+    params->logprobs = 2;
     const auto ids = std::make_shared<const std::vector<TokenId>>(prompt.ids);
     for (int i = 0; i < prompt.n; ++i) {
       ++next_id_;
