@@ -35,6 +35,13 @@ class GatewayFailureTest : public GatewayFixture {
       return grpc::Status::CANCELLED;
     };
   }
+  // Refuses, and says how long to wait.
+  static FakeWorker::Script FullFor(const char* milliseconds) {
+    return [milliseconds](FakeWorker::Generation& generation) {
+      generation.context().AddTrailingMetadata("sluice-retry-after-ms", milliseconds);
+      return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the queue is full");
+    };
+  }
 };
 
 TEST_F(GatewayFailureTest, ClientThatLeavesAStreamFreesItsWork) {
@@ -99,10 +106,7 @@ TEST_F(GatewayFailureTest, WorkerThatDiesBeforeTheFirstTokenIs503) {
 
 TEST_F(GatewayFailureTest, FullQueueIs429WithTheTimeToWait) {
   StartShared();
-  worker_->SetScript([](FakeWorker::Generation& generation) {
-    generation.context().AddTrailingMetadata("sluice-retry-after-ms", "2500");
-    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the queue is full");
-  });
+  worker_->SetScript(FullFor("2500"));
   for (const bool stream : {false, true}) {
     const auto reply = Chat(ChatBody(stream));
     EXPECT_EQ(reply.status, 429);
@@ -110,6 +114,27 @@ TEST_F(GatewayFailureTest, FullQueueIs429WithTheTimeToWait) {
     EXPECT_EQ(reply.headers.at("retry-after-ms"), "2500");
     EXPECT_THAT(reply.body, HasSubstr("the queue is full"));
   }
+}
+
+TEST_F(GatewayFailureTest, EveryGroupFullIs429WithTheShortestTimeToWait) {
+  worker_ = MakeWorker();
+  const auto second = MakeWorker();
+  Start({"--workers=" + worker_->address() + "," + second->address()});
+  ASSERT_TRUE(AwaitMetric("sluice_gateway_worker_groups_ready 2"));
+  worker_->SetScript(FullFor("700"));
+  second->SetScript(FullFor("2500"));
+  // Each request begins with the other group.
+  for (const bool stream : {false, true, false, true}) {
+    const auto reply = Chat(ChatBody(stream));
+    EXPECT_EQ(reply.status, 429);
+    EXPECT_EQ(reply.headers.at("retry-after"), "1");
+    EXPECT_EQ(reply.headers.at("retry-after-ms"), "700");
+  }
+  EXPECT_EQ(worker_->requests().size(), 4u);
+  EXPECT_EQ(second->requests().size(), 4u);
+  // Room in either is enough.
+  second->SetScript(Say("room"));
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Chat(ChatBody()).status, 200);
 }
 
 TEST_F(GatewayFailureTest, NoWorkerIs503AtOnce) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/integration/gateway_fixture.h"
 
+#include <algorithm>
+
 #include <chrono>
 #include <utility>
 
@@ -71,7 +73,10 @@ std::unique_ptr<FakeWorker> GatewayFixture::MakeWorker(int port) {
 void GatewayFixture::Start(std::vector<std::string> options) {
   if (!worker_) worker_ = MakeWorker();
   options.push_back("--model=" + sluice::testing::Qwen3Dir());
-  options.push_back("--workers=" + worker_->address());
+  const bool names_workers = std::any_of(options.begin(), options.end(), [](const auto& option) {
+    return option.starts_with("--workers=");
+  });
+  if (!names_workers) options.push_back("--workers=" + worker_->address());
   options.push_back(std::string("--served-model-name=") + kModel);
   gateway_ = std::make_shared<GatewayProcess>(std::move(options));
   ASSERT_TRUE(gateway_->listening()) << gateway_->Log();

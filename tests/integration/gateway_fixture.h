@@ -27,7 +27,8 @@ class GatewayFixture : public ::testing::Test {
 
   // A worker group that the gateway will accept.
   static std::unique_ptr<sluice::testing::FakeWorker> MakeWorker(int port = 0);
-  // A ready gateway in front of worker_, which is made unless it is there.
+  // A ready gateway in front of worker_, which is made unless it is there; options may name other
+  // workers.
   void Start(std::vector<std::string> options = {});
   // The same pair for every test of the suite that asks for it, since starting takes most of a
   // test's time. The worker's records are empty again; the gateway's metrics and log are not.

@@ -204,6 +204,23 @@ TEST_F(GatewayGrpcTest, ARefusalKeepsItsWaitingTime) {
   EXPECT_EQ(context_.GetServerTrailingMetadata().find("sluice-retry-after-ms")->second, "700");
 }
 
+TEST_F(GatewayGrpcTest, EveryGroupFullIsResourceExhausted) {
+  worker_ = MakeWorker();
+  const auto second = MakeWorker();
+  Connect({"--workers=" + worker_->address() + "," + second->address()});
+  ASSERT_TRUE(AwaitMetric("sluice_gateway_worker_groups_ready 2"));
+  for (FakeWorker* worker : {worker_.get(), second.get()}) {
+    worker->SetScript([wait = worker == second.get() ? "900" : "700"](auto& generation) {
+      generation.context().AddTrailingMetadata("sluice-retry-after-ms", wait);
+      return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the queue is full");
+    });
+  }
+  EXPECT_EQ(Ask(Request()).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(context_.GetServerTrailingMetadata().find("sluice-retry-after-ms")->second, "700");
+  EXPECT_EQ(worker_->requests().size(), 1u);
+  EXPECT_EQ(second->requests().size(), 1u);
+}
+
 TEST_F(GatewayGrpcTest, HealthFollowsTheWorkers) {
   Connect();
   using grpc::health::v1::HealthCheckResponse;
