@@ -136,8 +136,8 @@ class Engine {
   // Takes the sequences of ended choices out of the scheduler; ends the request when none is left.
   void RemoveEndedChoices(RequestHandle handle);
   void EndRequest(RequestHandle handle, const absl::Status& status);
-  // Gives its row, pages and place in the queue back, also in the load that Submit looks at: whoever
-  // hears of the end may ask again at once. Unknown ids are ignored.
+  // Gives its row, pages and place in the queue back, also in the load that Submit looks at:
+  // whoever hears of the end may ask again at once. Unknown ids are ignored.
   void RemoveSequence(SequenceId id);
   void EndAll(const absl::Status& status);
   void PublishLoad();

@@ -152,7 +152,8 @@ std::vector<Prompt> Prompts() {
   }
   // Choices that part in the middle of a page, and at its very end.
   prompts[0] = {.ids = RandomIds(1, 100, kVocab), .n = 4, .temperature = 1.0f, .seed = 1};
-  prompts[1] = {.ids = RandomIds(2, 2 * kPageTokens, kVocab), .n = 4, .temperature = 1.0f, .seed = 2};
+  prompts[1] = {
+      .ids = RandomIds(2, 2 * kPageTokens, kVocab), .n = 4, .temperature = 1.0f, .seed = 2};
   return prompts;
 }
 
