@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What overload costs: a whole `sluice serve` at several times the rate it can finish. Prints JSON.
 
-    .venv/bin/python tests/bench/overload_bench.py [--model DIR] [--factor 10] [--seconds 20]
+    .venv/bin/python tests/bench/overload_bench.py [--model DIR] [--factor 10] [--rounds 3]
 
-First the peak: closed loops with as many clients as run at once, and with the queue full too; the best rate of finished
-requests counts. Then an open loop at --factor times that rate, then a closed loop again. `sluice bench` makes the load, on
-the same machine: where cores are few, its share of them (client_share_of_a_core) is taken from the server.
+Each round measures the rate of finished requests without overload, by closed loops with as many clients as run at once and
+with the queue full too (the better of the two is the peak), and then an open loop at --factor times the peak. Rounds, since
+the machine may have other work. `sluice bench` makes the load on the same machine: what it and the gateway spend on refusals
+(cpu_ms) is taken from the worker where cores are few.
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -21,8 +23,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 from sluice_server import ROOT, SLUICE, SluiceServer, processes_in_session  # noqa: E402  (after the path that holds it)
 
 
+def processor_seconds(server):
+    """Spent so far by each kind of process of a server."""
+    sums = {}
+    for pid in processes_in_session(server.session):
+        name, rest = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
+        fields = rest.split()
+        sums[name] = sums.get(name, 0) + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sums
+
+
 class MemoryWatch:
-    """Largest resident memory of each kind of process of a server while it is entered, and the first seen; in MiB."""
+    """Largest private memory of each kind of process of a server while it is entered, and the first seen; in MiB."""
 
     def __init__(self, server, period_s=0.5):
         self.server, self.period_s, self.done = server, period_s, threading.Event()
@@ -30,7 +42,7 @@ class MemoryWatch:
         self.thread = threading.Thread(target=self._watch)
 
     def _resident(self):
-        """Of private memory: the weights are mapped files."""
+        """The weights are mapped files, which do not count; the KV cache does, once a page has been used."""
         sums = {}
         for pid in processes_in_session(self.server.session):
             try:
@@ -63,65 +75,87 @@ class MemoryWatch:
                 for name, peak in sorted(self.peak.items())}
 
 
+SEEDS = itertools.count()
+
+
 def load(target, args, *options):
+    """New prompts each time, so that none gains from the prefix cache."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.json"
         command = [SLUICE, "bench", *target, f"--prompt-tokens={args.prompt_tokens}", "--ignore-eos", "--temperature=0",
-                   f"--output-tokens={args.output_tokens}", "--quiet", "--json", str(path), *options]
+                   f"--output-tokens={args.output_tokens}", "--quiet", "--json", str(path),
+                   f"--seed={next(SEEDS)}", *options]
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=True)
         return json.loads(path.read_text())
 
 
-def closed_loop(target, args, clients):
-    report = load(target, args, f"--concurrency={clients}", f"--duration={args.seconds}")
-    return {"clients": clients, "finished_per_s": round(report["throughput"]["requests_per_s"], 2),
-            "output_tokens_per_s": round(report["throughput"]["output_tokens_per_s"], 1),
-            "refused": report["requests"]["refused"],
-            "client_share_of_a_core": round(report["client"]["share_of_a_core"], 3),
-            "load_average": round(os.getloadavg()[0], 1)}
+def measured(server, target, args, *options):
+    """One load's report, with the processor time that the server's processes spent on it."""
+    before = processor_seconds(server)
+    report = load(target, args, *options)
+    report["server_cpu_s"] = {name: seconds - before[name] for name, seconds in processor_seconds(server).items()}
+    return report
 
 
-def rounded(summary):
-    return {name: round(value, 3) for name, value in summary.items()}
+def rate(reports):
+    """Finished requests a second, over all of them."""
+    return sum(r["requests"]["finished"] for r in reports) / sum(r["duration_s"] for r in reports)
 
 
-def open_loop(target, args, rate):
-    report = load(target, args, f"--request-rate={rate:.2f}", f"--duration={args.seconds}")
-    return {"requests_per_s_sent": round(report["requests"]["sent"] / args.seconds, 1), "requests": report["requests"],
-            "finished_per_s": round(report["throughput"]["requests_per_s"], 2),
-            "output_tokens_per_s": round(report["throughput"]["output_tokens_per_s"], 1), "errors": report["errors"],
-            "refusal_latency_ms": rounded(report["refusals"]["latency_ms"]),
-            "retry_after_s": rounded(report["refusals"]["retry_after_s"]),
-            "ttft_ms": rounded(report["ttft_ms"]), "start_lag_ms": rounded(report["client"]["start_lag_ms"]),
-            "client_share_of_a_core": round(report["client"]["share_of_a_core"], 3),
-            "load_average": round(os.getloadavg()[0], 1)}
+def summary(reports):
+    """What the rounds of one load came to."""
+    requests = {name: sum(r["requests"][name] for r in reports) for name in reports[0]["requests"]}
+    seconds = sum(r["duration_s"] for r in reports)
+    cpu = {name: sum(r["server_cpu_s"][name] for r in reports) for name in ("sluice-gateway", "sluice-worker")}
+    return {"requests": requests, "finished_per_s": round(rate(reports), 2),
+            "finished_per_s_by_round": [round(rate([r]), 2) for r in reports],
+            "output_tokens_per_s": round(sum(r["tokens"]["output"] for r in reports) / seconds, 1),
+            "cached_tokens": sum(r["tokens"]["cached"] for r in reports),
+            "worker_cpu_ms_per_finished": round(1e3 * cpu["sluice-worker"] / requests["finished"], 1),
+            "gateway_cpu_ms_per_sent": round(1e3 * cpu["sluice-gateway"] / requests["sent"], 2),
+            "client_cpu_ms_per_sent": round(1e3 * sum(r["client"]["cpu_s"] for r in reports) / requests["sent"], 2)}
+
+
+def overload_summary(reports):
+    shown = lambda values: {name: round(value, 3) for name, value in values.items()}
+    return {**summary(reports), "sent_per_s": round(sum(r["requests"]["sent"] for r in reports)
+                                                    / sum(r["options_duration_s"] for r in reports), 1),
+            "errors": [r["errors"] for r in reports if r["errors"]],
+            "by_round": [{"refusal_latency_ms": shown(r["refusals"]["latency_ms"]),
+                          "retry_after_s": shown(r["refusals"]["retry_after_s"]), "ttft_ms": shown(r["ttft_ms"]),
+                          "start_lag_ms": shown(r["client"]["start_lag_ms"])} for r in reports]}
 
 
 def measure(args, grpc):
     options = (f"--max-num-seqs={args.max_num_seqs}", f"--max-queued-requests={args.max_queued_requests}",
                f"--tp-size={args.tp_size}")
+    full = args.max_num_seqs + args.max_queued_requests
     with SluiceServer(args.model, *options) as server:
         target = ("--grpc", server.grpc_address) if grpc else ("--url", server.url)
-        load(target, args, "--num-requests=20", f"--concurrency={args.max_num_seqs}")
-        before = [closed_loop(target, args, clients)
-                  for clients in (args.max_num_seqs, args.max_num_seqs + args.max_queued_requests)]
-        peak = max(loop["finished_per_s"] for loop in before)
-        with MemoryWatch(server) as memory:
-            overload = open_loop(target, args, args.factor * peak)
-        after = closed_loop(target, args, args.max_num_seqs + args.max_queued_requests)
-        # The machine's other work changes from minute to minute: the last loop says by how much.
-        peak_around = (before[-1]["finished_per_s"] + after["finished_per_s"]) / 2
-        return {"protocol": "grpc" if grpc else "http", "peak": before, "overload": overload, "after": after,
-                "finished_per_s_of_peak": round(overload["finished_per_s"] / peak, 3),
-                "finished_per_s_of_loops_around": round(overload["finished_per_s"] / peak_around, 3),
-                "anonymous_memory_mib": memory.report()}
+        load(target, args, "--num-requests=40", f"--concurrency={full}")
+        duration = f"--duration={args.seconds}"
+        running, waiting, over, memory, loads = [], [], [], [], []
+        for _ in range(args.rounds):
+            running.append(measured(server, target, args, f"--concurrency={args.max_num_seqs}", duration))
+            waiting.append(measured(server, target, args, f"--concurrency={full}", duration))
+            peak = max(rate(running), rate(waiting))
+            with MemoryWatch(server) as watch:
+                over.append(measured(server, target, args, f"--request-rate={args.factor * peak:.2f}", duration))
+            over[-1]["options_duration_s"] = args.seconds
+            memory.append(watch.report())
+            loads.append(round(os.getloadavg()[0], 1))
+        return {"protocol": "grpc" if grpc else "http", "as_many_clients_as_run": summary(running),
+                "as_many_clients_as_fit": summary(waiting), "overload": overload_summary(over),
+                "finished_of_peak": round(rate(over) / max(rate(running), rate(waiting)), 3),
+                "private_memory_mib": memory, "load_average": loads}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=ROOT / "deploy" / "demo_model" / "sluice-demo", help="default: the bundled one")
     parser.add_argument("--factor", type=float, default=10)
-    parser.add_argument("--seconds", type=int, default=20, help="of each of the four loads")
+    parser.add_argument("--seconds", type=int, default=8, help="of each load")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-num-seqs", type=int, default=8)
     parser.add_argument("--max-queued-requests", type=int, default=16)
     parser.add_argument("--tp-size", type=int, default=1)
