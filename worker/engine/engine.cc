@@ -154,8 +154,9 @@ bool Engine::TakeCommands(std::deque<Command>& commands) {
     }
   }
   woken_ = false;
+  if (stopping_) return false;  // commands stay for the end of Loop
   commands.swap(commands_);
-  return !stopping_;
+  return true;
 }
 
 void Engine::Apply(Command& command) {

@@ -121,6 +121,52 @@ TEST_F(EngineFailureTest, StopEndsWhatStillRuns) {
   EXPECT_TRUE(status.ok() || status.code() == absl::StatusCode::kUnavailable) << status;
 }
 
+// Holds the engine's thread in its first chunk.
+class HoldingSink final : public TokenSink {
+ public:
+  void OnChunk(ChoiceChunk) override {
+    std::unique_lock lock(mutex_);
+    entered_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return released_; });
+  }
+  void OnDone(const absl::Status&) override {}
+  void WaitUntilEntered() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return entered_; });
+  }
+  void Release() {
+    const std::lock_guard lock(mutex_);
+    released_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool entered_ = false;
+  bool released_ = false;
+};
+
+TEST_F(EngineFailureTest, StopEndsWhatWasAcceptedJustBefore) {
+  StartEngine();
+  const auto holding = std::make_shared<HoldingSink>();
+  ASSERT_TRUE(engine_->Submit(Request("a", {1}, 200), holding).ok());
+  holding->WaitUntilEntered();
+  const auto accepted = Submit(Request("b", {2}, 5));
+  std::thread stopper([this] { engine_->Stop(); });
+  // An invalid request is refused for what it is until the engine stops.
+  const auto refused = [this] {
+    return engine_->Submit(Request("", {}, 5), std::make_shared<RecordingSink>()).status();
+  };
+  while (refused().code() != absl::StatusCode::kUnavailable) std::this_thread::yield();
+  holding->Release();
+  stopper.join();
+  ASSERT_EQ(accepted->num_done(), 1);
+  EXPECT_EQ(accepted->Wait().code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(engine_->WaitIdle(std::chrono::nanoseconds(0)));
+}
+
 TEST_F(EngineFailureTest, BadLogitsInAPromptFailItsRequest) {
   executor_.SpoilAfter(77);
   StartEngine();
