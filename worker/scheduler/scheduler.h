@@ -18,10 +18,10 @@
 // waits for pages lets others pass.
 //
 // Preemption. When decoding runs out of pages, or a sequence of higher priority finds no row or
-// pages, the last running sequence in the order is preempted: it gives everything back and later
-// recomputes what is no longer cached, so it loses time and nothing else. The first in the order is
-// never preempted for pages and the pool holds at least one sequence of full length (a
-// precondition), so something always makes progress.
+// pages and would find them so, the last running sequence in the order is preempted: it gives
+// everything back and later recomputes what is no longer cached, so it loses time and nothing else.
+// The first in the order is never preempted for pages and the pool holds at least one sequence of
+// full length (a precondition), so something always makes progress.
 //
 // Steps overlap: a step may be planned before earlier ones ended, except where drafts are in it or
 // likely (scheduler_speculation.cc). Pure bookkeeping without clock,
@@ -201,6 +201,8 @@ class Scheduler {
 
   // scheduler_admission.cc
   void PreemptForPriority();
+  // Whether there would be room for seq without any running sequence of lower priority.
+  bool FitsWithoutLower(const Sequence& seq, const Reuse& reuse) const;
   void PlanPrefills(PlannedStep& step, int budget);
   // Up to budget tokens for prompts of the same priority with less to compute, waiting ones only
   // when admits is set; what was used.

@@ -29,7 +29,25 @@ void Scheduler::PreemptForPriority() {
     return !free_rows_.empty() &&
            pool_.num_available() + pool_.num_retired() >= PagesNeeded(first, reuse);
   };
+  if (fits() || !FitsWithoutLower(first, reuse)) return;
   while (outranked() && !fits()) Preempt(*running_.back());
+}
+
+// Otherwise preempting would cost others their place and help nobody.
+bool Scheduler::FitsWithoutLower(const Sequence& seq, const Reuse& reuse) const {
+  std::vector<int> holders(static_cast<size_t>(pool_.num_total()) + 1);  // of lower priority
+  const auto holds = [&](PageId page) { return ++holders[static_cast<size_t>(page)]; };
+  // What the sequence shares itself does not come free.
+  for (PageId page : reuse.pages) holders[static_cast<size_t>(page)] = pool_.num_total();
+  int num_lower = 0;
+  int num_freed = 0;
+  for (auto it = running_.rbegin(); it != running_.rend(); ++it) {
+    if ((*it)->spec.priority >= seq.spec.priority) break;
+    ++num_lower;
+    for (PageId page : (*it)->pages) num_freed += holds(page) == pool_.num_holders(page) ? 1 : 0;
+  }
+  return pool_.num_available() + pool_.num_retired() + num_freed >=
+         PagesNeeded(seq, reuse) - num_lower;
 }
 
 void Scheduler::PlanPrefills(PlannedStep& step, int budget) {

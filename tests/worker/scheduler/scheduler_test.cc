@@ -115,6 +115,45 @@ TEST(SchedulerTest, PreemptsTheLastArrivedOfTheLowestPriority) {
             static_cast<int>(60 + step->plan.added[0].sampling->output.size()));
 }
 
+TEST(SchedulerTest, NobodyIsPreemptedForAnotherWhoWouldStillNotFit) {
+  SchedulerOptions options = Options();
+  options.num_pages = 9;
+  options.max_model_len = 512;
+  options.max_batched_tokens = 512;
+  Scheduler scheduler(options);
+  scheduler.Add(Spec(1, 300, 10, 1));
+  scheduler.Add(Spec(2, 30, 30, 0));
+  RunStep(scheduler);
+  // The first one's pages are not for the taking, and the second one's alone are too few.
+  scheduler.Add(Spec(3, 250, 10, 1));
+  const auto step = RunStep(scheduler);
+  EXPECT_EQ(scheduler.Load().preemptions, 0);
+  EXPECT_EQ(TokensOf(*step, 1), 1) << "the second one goes on";
+  scheduler.Remove(1);
+  EXPECT_THAT(Ids(RunStep(scheduler)->admitted), ElementsAre(3));
+  EXPECT_EQ(scheduler.Load().preemptions, 0);
+}
+
+TEST(SchedulerTest, PagesThatOnlyLowerPrioritiesShareAreForTheTaking) {
+  SchedulerOptions options = Options();
+  options.num_pages = 11;
+  options.max_model_len = 512;
+  options.max_batched_tokens = 512;
+  Scheduler scheduler(options);
+  SequenceSpec low = Spec(1, 320, 10, 0);
+  low.prompt_group = 1;
+  scheduler.Add(low);
+  low.id = 2;
+  low.choice = 1;
+  scheduler.Add(low);
+  RunStep(scheduler);
+  RunStep(scheduler);
+  ASSERT_EQ(scheduler.Load().running, 2);
+  scheduler.Add(Spec(3, 400, 10, 1));
+  EXPECT_THAT(Ids(RunStep(scheduler)->admitted), ElementsAre(3));
+  EXPECT_EQ(scheduler.Load().preemptions, 2);
+}
+
 TEST(SchedulerTest, PromptScoringCoversEveryIdButTheFirst) {
   Scheduler scheduler(Options());
   SequenceSpec spec = Spec(1, 40, 4);
