@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/chat/message_normalizer.h"
-#include "gateway/chat/message_normalizer.h"
 #include "gateway/chat/reasoning_parser.h"
 #include "gateway/openai/error.h"
 #include "gateway/session/choice_stream.h"
@@ -61,6 +60,26 @@ PromptEchoOptions MakeEchoOptions(const GenerationOptions& options) {
   return {.echo = options.echo,
           .echo_logprobs = options.logprobs,
           .prompt_logprobs = options.prompt_logprobs};
+}
+
+// What one answer may list of its prompts, which every choice repeats: some 60 bytes each, here and
+// in JSON, made from a request of any size by one pass over its prompt.
+constexpr int64_t kMaxPromptScores = 4'000'000;
+
+absl::Status CheckPromptScores(const std::vector<GenerateRequest>& requests,
+                               const GenerationOptions& options) {
+  const std::optional<int> top_k = MakeEchoOptions(options).top_k();
+  if (!top_k) return absl::OkStatus();
+  int64_t num_scores = 0;
+  for (const GenerateRequest& request : requests) {
+    num_scores += static_cast<int64_t>(request.prompt_ids.size()) * request.n * (1 + *top_k);
+  }
+  if (num_scores <= kMaxPromptScores) return absl::OkStatus();
+  return FieldError(
+      options.prompt_logprobs ? "prompt_logprobs" : "logprobs",
+      absl::StrCat("would make an answer of ", num_scores, " log probabilities of the prompt, the ",
+                   "most likely ones and every choice's counted; at most ", kMaxPromptScores,
+                   " are allowed; ask for fewer"));
 }
 
 // Starts the calls of a request that is checked.
@@ -144,6 +163,7 @@ absl::StatusOr<std::shared_ptr<Session>> TextEngine::StartChat(
   choice.call_id_seed = RandomSeed();
   std::vector<GenerateRequest> requests;
   requests.push_back(MakeRequest(std::move(ids), request.generation, std::move(sampling), context));
+  SLUICE_RETURN_IF_ERROR(CheckPromptScores(requests, request.generation));
   return StartSession(std::move(requests), {choice}, request.generation, options_, std::move(sink));
 }
 
@@ -180,6 +200,7 @@ absl::StatusOr<std::shared_ptr<Session>> TextEngine::StartCompletion(
         MakeRequest(std::move(ids), request.generation, std::move(sampling), context));
     if (!alone) absl::StrAppend(&requests.back().request_id, "-", i);
   }
+  SLUICE_RETURN_IF_ERROR(CheckPromptScores(requests, request.generation));
   return StartSession(std::move(requests), std::move(choices), request.generation, options_,
                       std::move(sink));
 }

@@ -321,6 +321,24 @@ TEST_F(TextEngineTest, AChatTellsItsPromptsScores) {
   EXPECT_TRUE(sink_->choices[0].logprobs.empty());
 }
 
+TEST_F(TextEngineTest, AnAnswerThatWouldRepeatTooManyScoresIsRefused) {
+  std::string prompt = "[1";
+  for (int i = 1; i < 900; ++i) prompt += ",1";
+  prompt += "]";
+  const auto body = [&](const std::string& fields) {
+    return R"({"prompt":[)" + prompt + "," + prompt + "]," + fields + "}";
+  };
+  // 1,800 ids, in the answer once a choice, with the chosen and 20 more each.
+  EXPECT_TRUE(Complete(body(R"("echo":true,"n":128,"logprobs":10)")).ok());
+  const absl::Status echo = Complete(body(R"("echo":true,"n":128,"logprobs":20)"));
+  EXPECT_EQ(echo.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ErrorParam(echo), "logprobs");
+  const absl::Status scores = Complete(body(R"("prompt_logprobs":20,"n":128)"));
+  EXPECT_EQ(ErrorParam(scores), "prompt_logprobs");
+  EXPECT_TRUE(Complete(body(R"("n":128,"logprobs":20)")).ok()) << "none of the prompt";
+  EXPECT_EQ(worker_.calls().size(), 4u);
+}
+
 TEST_F(TextEngineTest, TooManyScoresEndTheRequest) {
   ASSERT_TRUE(Complete(R"({"prompt":"The river","echo":true,"logprobs":1})").ok());
   call().Chunk(PromptScores(2));
