@@ -5,8 +5,24 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "gateway/openai/error.h"
 
 namespace sluice::gateway {
+namespace {
+
+// The worker names its own fields; these are the client's too.
+absl::Status NameClientsField(absl::Status status) {
+  absl::string_view message = status.message();
+  const bool of_sampling = absl::ConsumePrefix(&message, "sampling.");
+  const absl::string_view field = message.substr(0, message.find(':'));
+  if (!absl::IsInvalidArgument(status) || !(of_sampling || field == "n")) return status;
+  return WithParam(absl::InvalidArgumentError(message),
+                   std::string_view(field.data(), field.size()));
+}
+
+}  // namespace
 
 class RunningSession::CallObserver final : public TokenObserver {
  public:
@@ -163,7 +179,7 @@ void RunningSession::OnDone(size_t call, absl::Status status) {
   const std::lock_guard<std::mutex> lock(delivery_mu_);
   // A worker that fails after the last choice has ended took nothing from the client.
   if (!AllEnded(call) && error_.ok()) {
-    error_ = std::move(status);
+    error_ = NameClientsField(std::move(status));
     if (error_.ok()) error_ = absl::InternalError("the worker ended a call before its choices");
     if (calls_.size() > 1) CancelCalls(CancelReason::kDisconnect);
   }

@@ -130,10 +130,10 @@ absl::Status CheckMasks(const SamplingParams& params, const ModelLimits& limits)
   const bool nothing_left = allowed.empty() ? static_cast<int>(masked.size()) >= limits.vocab_size
                                             : std::none_of(allowed.begin(), allowed.end(), open);
   if (nothing_left) {
-    return absl::InvalidArgumentError(
-        "sampling.banned_token_ids: together with allowed_token_ids, stop ids and min_tokens no "
-        "token is left to "
-        "choose from");
+    return absl::InvalidArgumentError(absl::StrCat(
+        allowed.empty() ? "sampling.banned_token_ids" : "sampling.allowed_token_ids",
+        ": together with banned ids, and the stop ids that min_tokens masks, no token is left to "
+        "choose from"));
   }
   return absl::OkStatus();
 }

@@ -321,6 +321,22 @@ TEST_F(TextEngineTest, AChatTellsItsPromptsScores) {
   EXPECT_TRUE(sink_->choices[0].logprobs.empty());
 }
 
+TEST_F(TextEngineTest, AFieldThatTheWorkerRefusesIsNamed) {
+  ASSERT_TRUE(Complete(R"({"prompt":"The river","n":100})").ok());
+  call(0).Done(absl::InvalidArgumentError("n: 100 choices never fit"));
+  EXPECT_EQ(ErrorParam(*sink_->end), "n");
+  EXPECT_EQ(sink_->end->message(), "n: 100 choices never fit");
+  sink_ = std::make_shared<CollectingSink>();
+  ASSERT_TRUE(Complete(R"({"prompt":"The river"})").ok());
+  call(1).Done(absl::InvalidArgumentError("sampling.allowed_token_ids: no token is left"));
+  EXPECT_EQ(ErrorParam(*sink_->end), "allowed_token_ids");
+  EXPECT_EQ(sink_->end->message(), "allowed_token_ids: no token is left");
+  sink_ = std::make_shared<CollectingSink>();
+  ASSERT_TRUE(Complete(R"({"prompt":"The river"})").ok());
+  call(2).Done(absl::InvalidArgumentError("request_id: is none of the client's fields"));
+  EXPECT_EQ(ErrorParam(*sink_->end), "");
+}
+
 TEST_F(TextEngineTest, AnAnswerThatWouldRepeatTooManyScoresIsRefused) {
   std::string prompt = "[1";
   for (int i = 1; i < 900; ++i) prompt += ",1";
