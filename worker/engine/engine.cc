@@ -209,10 +209,12 @@ absl::Status Engine::Advance() {
   stalled_ = in_flight_.empty();
   if (!stalled_) SLUICE_RETURN_IF_ERROR(CollectStep());
   if (in_flight_.empty() && scheduler_.empty() && !idle_) {
-    idle_ = true;
     last_finish_.reset();
     scheduler_.SetStepDone(std::min(last_collected_, group_.LastStepDoneByAll()));
-    events_.OnIdle(scheduler_.Load());
+    const SchedulerLoad load = scheduler_.Load();
+    // A rank that reports late gives pages back, which is to be told as well.
+    idle_ = load.pages_retired == 0;
+    events_.OnIdle(load);
   }
   return absl::OkStatus();
 }

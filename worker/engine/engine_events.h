@@ -41,7 +41,8 @@ class EngineEvents {
  public:
   virtual ~EngineEvents() = default;
   virtual void OnStep(const StepStats& stats) = 0;
-  // When the engine runs out of work: the gauges' resting values.
+  // When the engine runs out of work: the gauges' resting values; again when ranks that report late
+  // have given pages back since.
   virtual void OnIdle(const SchedulerLoad& load) = 0;
   virtual void OnRequestDone(const RequestStats& stats) = 0;
   // A request that was never accepted.

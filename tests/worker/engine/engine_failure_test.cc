@@ -76,6 +76,20 @@ TEST_F(EngineFailureTest, PagesWaitForTheSlowestRank) {
   EXPECT_EQ(second->ids(), Continuation(std::vector<TokenId>(240, 2), 2));
 }
 
+TEST_F(EngineFailureTest, PagesThatTheSlowestRankGivesBackLateAreTold) {
+  group_.last_done = 0;
+  StartEngine();
+  EXPECT_TRUE(Submit(Request("a", std::vector<TokenId>(130, 1), 2))->Wait().ok());
+  const SchedulerLoad early = events_.WaitForIdle();
+  EXPECT_EQ(early.pages_retired, 3);
+  EXPECT_EQ(early.pages_cached, 0);
+  group_.last_done = kMaxStep;
+  engine_->Wake();
+  const SchedulerLoad late = events_.WaitForIdle(2);
+  EXPECT_EQ(late.pages_retired, 0);
+  EXPECT_EQ(late.pages_cached, 2) << "the full ones";
+}
+
 TEST_F(EngineFailureTest, FullQueueRefusesAtOnce) {
   EngineOptions options = Options();
   options.scheduler.max_rows = 2;

@@ -102,9 +102,9 @@ class RecordingEvents final : public EngineEvents {
   void OnRefused(const absl::Status&) override { ++num_refused; }
   void OnBadLogits() override { ++num_bad_logits; }
 
-  SchedulerLoad WaitForIdle() {
+  SchedulerLoad WaitForIdle(int times = 1) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return num_idle_ > 0; });
+    changed_.wait(lock, [&] { return num_idle_ >= times; });
     return idle_;
   }
   // The first request's, once it has ended; its sink hears of the end a moment earlier.
