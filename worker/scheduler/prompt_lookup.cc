@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <random>
 
 namespace sluice::worker {
 namespace {
@@ -10,8 +11,18 @@ namespace {
 constexpr size_t kFirstSlots = 64;
 constexpr int32_t kFree = -1;
 
+// Prompts are chosen by whoever sends them: with a hash known to all, they could be made to fall
+// into one place of the table, and reading one would hold up every other sequence.
+uint64_t Seed() {
+  static const uint64_t seed = [] {
+    std::random_device device;
+    return (uint64_t{device()} << 32) | device();
+  }();
+  return seed;
+}
+
 uint64_t Hash(std::span<const TokenId> ngram) {
-  uint64_t hash = 0x9e3779b97f4a7c15ull;
+  uint64_t hash = Seed();
   for (const TokenId id : ngram) {
     hash = (hash ^ static_cast<uint32_t>(id)) * 0xff51afd7ed558ccdull;
     hash ^= hash >> 32;
