@@ -12,6 +12,12 @@ namespace {
 // How far back in the queue a prompt is looked for that may pass those before it.
 constexpr int kMostLookedAt = 16;
 
+// Choices of one request wait side by side, for the same: a look at the first serves all of them,
+// so that many choices do not hide who waits behind them.
+bool IsOf(int64_t group, const SequenceSpec& spec) {
+  return group != 0 && spec.prompt_group == group;
+}
+
 }  // namespace
 
 // Rows and pages of lower priorities are for the taking: their sequences wait their turn instead.
@@ -60,6 +66,7 @@ void Scheduler::PlanPrefills(PlannedStep& step, int budget) {
   auto waiting = waiting_.begin();
   bool admits = true;
   int passed_over = 0;
+  int64_t passed_group = 0;
   while (budget > 0) {
     const bool has_waiting = admits && waiting != waiting_.end() && !free_rows_.empty();
     Sequence* next = nullptr;
@@ -67,9 +74,11 @@ void Scheduler::PlanPrefills(PlannedStep& step, int budget) {
       next = *running++;
     } else if (has_waiting) {
       Sequence& candidate = **waiting++;
+      if (IsOf(passed_group, candidate.spec)) continue;
       const Readiness readiness = Admit(candidate, step);
       admits = readiness != Readiness::kNotYet && passed_over < kMostLookedAt;
       passed_over += readiness == Readiness::kLater ? 1 : 0;
+      if (readiness == Readiness::kLater) passed_group = candidate.spec.prompt_group;
       if (readiness != Readiness::kReady) continue;
       next = &candidate;
     } else {
@@ -103,13 +112,18 @@ int Scheduler::PlanShorter(const Sequence& longer, PlannedStep& step, int budget
     used += PlanPrefill(*seq, step, budget - used);
   }
   int looked_at = 0;
+  int64_t passed_group = 0;
   for (auto it = waiting_.begin(); admits && it != waiting_.end() && used < budget;) {
-    if (free_rows_.empty() || ++looked_at > kMostLookedAt) break;
+    if (free_rows_.empty()) break;
     Sequence& candidate = **it++;
-    if (!gains(candidate)) continue;
-    const Readiness readiness = Admit(candidate, step);
+    if (IsOf(passed_group, candidate.spec)) continue;
+    if (++looked_at > kMostLookedAt) break;
+    const Readiness readiness = gains(candidate) ? Admit(candidate, step) : Readiness::kLater;
     if (readiness == Readiness::kNotYet) break;
-    if (readiness == Readiness::kLater) continue;
+    if (readiness == Readiness::kLater) {
+      passed_group = candidate.spec.prompt_group;
+      continue;
+    }
     used += PlanPrefill(candidate, step, budget - used);
   }
   return used;

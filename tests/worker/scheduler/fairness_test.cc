@@ -152,5 +152,20 @@ TEST(FairnessTest, StepsWithoutDecodesHaveABudgetOfTheirOwn) {
   EXPECT_EQ(step->num_prefill_tokens, 15);
 }
 
+TEST(FairnessTest, AShortPromptPassesALongOneHoweverManyChoicesThatHas) {
+  Scheduler scheduler(
+      {.max_rows = 40, .max_batched_tokens = 64, .num_pages = 200, .max_model_len = 4096});
+  SequenceSpec longer = Spec(1, 2000, 8);
+  longer.prompt_group = 1;
+  for (int choice = 0; choice < 30; ++choice) {
+    longer.id = 1 + choice;
+    longer.choice = static_cast<uint32_t>(choice);
+    scheduler.Add(longer);
+  }
+  RunStep(scheduler);
+  scheduler.Add(Spec(100, 10, 8));
+  EXPECT_THAT(Ids(RunStep(scheduler)->admitted), testing::ElementsAre(100));
+}
+
 }  // namespace
 }  // namespace sluice::worker
