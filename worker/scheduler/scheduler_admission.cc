@@ -9,8 +9,10 @@
 namespace sluice::worker {
 namespace {
 
-// How far back in the queue a prompt is looked for that may pass those before it.
+// How far back in the queue a prompt is looked for that may pass those before it: how many are
+// tried, since each is looked up in the cache, and how many are only asked for their length.
 constexpr int kMostLookedAt = 16;
+constexpr int kMostMeasured = 256;
 
 // Choices of one request wait side by side, for the same: a look at the first serves all of them,
 // so that many choices do not hide who waits behind them.
@@ -112,13 +114,15 @@ int Scheduler::PlanShorter(const Sequence& longer, PlannedStep& step, int budget
     used += PlanPrefill(*seq, step, budget - used);
   }
   int looked_at = 0;
+  int measured = 0;
   int64_t passed_group = 0;
   for (auto it = waiting_.begin(); admits && it != waiting_.end() && used < budget;) {
-    if (free_rows_.empty()) break;
+    if (free_rows_.empty() || looked_at == kMostLookedAt || measured == kMostMeasured) break;
     Sequence& candidate = **it++;
-    if (IsOf(passed_group, candidate.spec)) continue;
-    if (++looked_at > kMostLookedAt) break;
-    const Readiness readiness = gains(candidate) ? Admit(candidate, step) : Readiness::kLater;
+    ++measured;
+    if (!gains(candidate) || IsOf(passed_group, candidate.spec)) continue;
+    ++looked_at;
+    const Readiness readiness = Admit(candidate, step);
     if (readiness == Readiness::kNotYet) break;
     if (readiness == Readiness::kLater) {
       passed_group = candidate.spec.prompt_group;

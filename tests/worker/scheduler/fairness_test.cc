@@ -164,7 +164,16 @@ TEST(FairnessTest, AShortPromptPassesALongOneHoweverManyChoicesThatHas) {
   }
   RunStep(scheduler);
   scheduler.Add(Spec(100, 10, 8));
-  EXPECT_THAT(Ids(RunStep(scheduler)->admitted), testing::ElementsAre(100));
+  EXPECT_THAT(Ids(RunStep(scheduler)->admitted), ElementsAre(100));
+}
+
+TEST(FairnessTest, AShortPromptPassesManyLongOnes) {
+  Scheduler scheduler(
+      {.max_rows = 40, .max_batched_tokens = 64, .num_pages = 2000, .max_model_len = 4096});
+  for (SequenceId id = 1; id <= 30; ++id) scheduler.Add(Spec(id, 2000, 8));
+  RunStep(scheduler);
+  scheduler.Add(Spec(100, 10, 8));
+  EXPECT_THAT(Ids(RunStep(scheduler)->admitted), ElementsAre(100));
 }
 
 }  // namespace
