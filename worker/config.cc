@@ -51,9 +51,10 @@ ABSL_FLAG(int, grpc_port, 50061,
 ABSL_FLAG(int, metrics_port, 9100,
           "Port of rank 0's Prometheus metrics; rank r has this plus r. 0: any free ones.");
 ABSL_FLAG(int, max_num_seqs, 64, "Most sequences that run at once.");
-ABSL_FLAG(int, max_batched_tokens, 0,
-          "Most tokens in one step, decodes and prefill chunks together. 0: 128 on the CPU; on a GPU "
-          "2048, and 8192 in steps in which nothing decodes; --max-num-seqs where that is more.");
+ABSL_FLAG(
+    int, max_batched_tokens, 0,
+    "Most tokens in one step, decodes and prefill chunks together. 0: 128 on the CPU; on a GPU "
+    "2048, and 8192 in steps in which nothing decodes; --max-num-seqs where that is more.");
 ABSL_FLAG(int, max_queued_requests, 512,
           "Most requests that wait beyond those that can run at once; more are refused "
           "(RESOURCE_EXHAUSTED).");
@@ -324,8 +325,7 @@ absl::Status FillSpeculation(WorkerOptions& options) {
         absl::StrCat("--speculation '", speculation, "': must be off or prompt-lookup"));
   }
   SLUICE_RETURN_IF_ERROR(CheckRange("speculative-tokens", tokens, 1, 8));
-  SLUICE_RETURN_IF_ERROR(
-      CheckRange("speculation-max-rows", options.speculation_max_rows, 0, 4096));
+  SLUICE_RETURN_IF_ERROR(CheckRange("speculation-max-rows", options.speculation_max_rows, 0, 4096));
   options.speculative_tokens = speculation == "off" ? 0 : tokens;
   return absl::OkStatus();
 }

@@ -51,7 +51,7 @@ struct ChoiceDelta {
   // Of the prompt's ids, the first one included; every choice of a prompt gets them, before all
   // else. Their output_bytes say nothing.
   std::vector<LogprobEntry> prompt_logprobs;
-  ChoiceEnd end = ChoiceEnd::kNone;    // set on the choice's last delta only
+  ChoiceEnd end = ChoiceEnd::kNone;  // set on the choice's last delta only
   // What stopped the choice, with end: a stop string, or one of the request's stop_token_ids.
   std::variant<std::monostate, std::string, int32_t> stop_reason;
   // Ids of this choice so far, this delta's included.

@@ -45,7 +45,7 @@ struct GenerationOptions {
   std::optional<int> logprobs;  // the chosen id's, and the most likely k (0 to kMaxTopLogprobs)
   std::optional<int> prompt_logprobs;  // the same of the prompt's ids
   bool echo = false;                   // completions: the prompt is told before the answer
-  int priority = 0;             // larger runs first; the HTTP field is vLLM's, where smaller does
+  int priority = 0;  // larger runs first; the HTTP field is vLLM's, where smaller does
   std::string cache_salt;
 };
 

@@ -41,7 +41,8 @@ class Vocabulary {
 
   std::span<const Merge> merges() const { return merges_; }
 
-  // Tokens of the model that text can match: spelled in the byte-level alphabet, added tokens left out.
+  // Tokens of the model that text can match: spelled in the byte-level alphabet, added tokens left
+  // out.
   std::span<const TokenId> model_ids() const { return model_ids_; }
 
  private:

@@ -2,10 +2,17 @@
 // Causal attention over paged float32 KV, one function for prefill and decode: a token attends to
 // positions 0 ... its own of its row, all of which are already written (WriteKv first). The order
 // is fixed: pages ascending from position 0, and per page an online softmax step
-//   s[t] = (sum over d ascending of fma(q[d], k[t][d])) * scale          t < valid, the slots <=
-//   position m' = max(m, max s[t]);  c = exp(m - m');  p[t] = exp(s[t] - m') l = fma(l, c, sum p)
-//   16 lanes t mod 16, each ascending, then + 8, + 4, + 2, + 1 o[d] = o[d] * c, then for t
-//   ascending: o[d] = fma(p[t], v[t][d], o[d]);       at the end o[d] / l
+//
+//   s[t] = (sum over d ascending of fma(q[d], k[t][d])) * scale
+//          t < valid, the slots <= position
+//
+//   m' = max(m, max s[t]);  c = exp(m - m');  p[t] = exp(s[t] - m')
+//
+//   l = fma(l, c, sum p)
+//       16 lanes t mod 16, each ascending, then + 8, + 4, + 2, + 1
+//
+//   o[d] = o[d] * c, then for t ascending: o[d] = fma(p[t], v[t][d], o[d]);  at the end o[d] / l
+//
 // (source: the online softmax of FlashAttention-2, arXiv:2307.08691). So a token's output depends
 // on its query and its row's KV alone, never on chunking, batch or threads. Slots beyond `valid`
 // are never read into a result: they may hold NaN.

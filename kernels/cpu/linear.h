@@ -3,10 +3,13 @@
 // and number of ranks. That order is the contract (reference/linear_reference.h spells it as plain
 // loops):
 //
-//   block(b)  p = +0; for k in the block, ascending: p = fma(x[k], w[n][k], p)   w = weight, or
-//   float(q - z) slice(s)  a = +0; for b in the slice, ascending: a = fma(block(b), scale[n][b], a)
-//   dense: scale 1 y[n]      slices summed by a balanced binary tree:
-//   ((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7))
+//   block(b)  p = +0; for k in the block, ascending: p = fma(x[k], w[n][k], p)
+//             w = weight, or float(q - z)
+//
+//   slice(s)  a = +0; for b in the slice, ascending: a = fma(block(b), scale[n][b], a)
+//             dense: scale 1
+//
+//   y[n]      slices summed by a balanced binary tree: ((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7))
 //
 // K is cut into S = NumSlices(K of the whole model) equal slices. A row-parallel shard holds S /
 // world_size consecutive slices, sums its own subtree, and the all-reduce over ranks continues the

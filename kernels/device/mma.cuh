@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bf16 tensor core instruction m16n8k16 and the loads that feed it (PTX ISA, "Matrix fragments
 // for mma.m16n8k16"). With g = lane / 4 and t = lane % 4 a lane holds, two values a register:
-//   A  a[0] row g, k 2t..2t+1    a[1] row g + 8, k 2t..     a[2] row g, k 2t+8..   a[3] row g + 8,
-//   k 2t+8.. B  b[0] k 2t..2t+1, col g    b[1] k 2t+8.., col g C  c[0], c[1] row g, cols 2t, 2t+1
-//   c[2], c[3] row g + 8, cols 2t, 2t+1
+//
+//   A  a[0] row g, k 2t..2t+1          a[1] row g + 8, k 2t..2t+1
+//      a[2] row g, k 2t+8..2t+9        a[3] row g + 8, k 2t+8..2t+9
+//
+//   B  b[0] k 2t..2t+1, col g          b[1] k 2t+8..2t+9, col g
+//
+//   C  c[0], c[1] row g, cols 2t, 2t+1
+//      c[2], c[3] row g + 8, cols 2t, 2t+1
 #pragma once
 
 #include <cuda_bf16.h>

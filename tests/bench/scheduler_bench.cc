@@ -129,7 +129,8 @@ class Bench {
       const auto [id, samples] = in_flight_.front();
       in_flight_.pop_front();
       outcomes_.resize(samples);
-      for (SampleOutcome& outcome : outcomes_) outcome = {.ids = {Between(0, 150'000)}, .finite = true};
+      for (SampleOutcome& outcome : outcomes_)
+        outcome = {.ids = {Between(0, 150'000)}, .finite = true};
       time -= CpuMicroseconds();
       const std::vector<SequenceId> owners = scheduler_.CompleteStep(outcomes_);
       scheduler_.SetStepDone(id);

@@ -36,7 +36,7 @@ ProcessEnd RunWorker(const std::vector<std::string>& arguments);
 
 struct Answer {
   absl::Status status;
-  std::vector<int> ids;                   // of a single choice
+  std::vector<int> ids;                          // of a single choice
   std::map<uint32_t, std::vector<int>> choices;  // of each
   v1::FinishReason finish = v1::FINISH_REASON_UNSPECIFIED;
   v1::Usage usage;

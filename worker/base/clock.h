@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The worker's only source of time, injected so that schedulers and watchdogs are tested on simulated time.
+// The worker's only source of time, injected so that schedulers and watchdogs are tested on
+// simulated time.
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How one request wants its tokens chosen. Plain data: the service fills and validates it, the engine enforces
-// the limits, rank 0's sampler applies the rest. Fields mean what sluice.worker.v1.SamplingParams says.
+// How one request wants its tokens chosen. Plain data: the service fills and validates it, the
+// engine enforces the limits, rank 0's sampler applies the rest. Fields mean what
+// sluice.worker.v1.SamplingParams says.
 #pragma once
 
 #include <cstdint>

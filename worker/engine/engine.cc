@@ -40,10 +40,9 @@ absl::StatusOr<RequestHandle> Engine::Submit(EngineRequest request,
   absl::Status valid = ValidateRequest(request, options_.limits);
   const int most_choices = options_.bounds.max_sequences + options_.scheduler.max_rows;
   if (valid.ok() && request.n > most_choices) {
-    valid = absl::InvalidArgumentError(
-        absl::StrCat("n: ", request.n, " choices never fit --max-num-seqs ",
-                     options_.scheduler.max_rows, " and --max-queued-requests ",
-                     options_.bounds.max_sequences, " together"));
+    valid = absl::InvalidArgumentError(absl::StrCat(
+        "n: ", request.n, " choices never fit --max-num-seqs ", options_.scheduler.max_rows,
+        " and --max-queued-requests ", options_.bounds.max_sequences, " together"));
   }
   const Clock::TimePoint now = clock_.Now();
   absl::Status refused = valid;

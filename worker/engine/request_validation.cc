@@ -54,9 +54,9 @@ absl::Status CheckLengths(const EngineRequest& request, const ModelLimits& limit
         absl::StrCat("n: ", request.n, " is not between 1 and ", kMaxChoices));
   }
   if (request.first_choice < 0 || request.first_choice > kMaxChoices - request.n) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("first_choice: ", request.first_choice, " and n ", request.n,
-                     " make more than ", kMaxChoices, " choices"));
+    return absl::InvalidArgumentError(absl::StrCat("first_choice: ", request.first_choice,
+                                                   " and n ", request.n, " make more than ",
+                                                   kMaxChoices, " choices"));
   }
   if (request.n > 1 && !request.output.empty()) {
     return absl::InvalidArgumentError(

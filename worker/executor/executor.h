@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Executor: one rank's side of a step. It owns the rank's weights, KV pages and row table, applies StepPlans in
-// the order they are submitted, and on rank 0 samples. Two calls, so that step N+1 can be planned while step N
-// runs. Implementations: executor/cpu, and the CUDA plugin.
+// Executor: one rank's side of a step. It owns the rank's weights, KV pages and row table, applies
+// StepPlans in the order they are submitted, and on rank 0 samples. Two calls, so that step N+1 can
+// be planned while step N runs. Implementations: executor/cpu, and the CUDA plugin.
 //
-// Threads: Submit and Collect are called by one thread, the engine loop (rank 0) or the rank loop (others).
+// Threads: Submit and Collect are called by one thread, the engine loop (rank 0) or the rank loop
+// (others).
 #pragma once
 
 #include <chrono>
@@ -35,8 +36,8 @@ struct RowSample {
   RowId row = 0;
   // In order of position: one, and another for each draft that the sample before it equals.
   std::vector<SampledToken> tokens;
-  // The logits behind these tokens held a NaN or an infinity: no further token is known, and the request must
-  // fail.
+  // The logits behind these tokens held a NaN or an infinity: no further token is known, and the
+  // request must fail.
   bool bad_logits = false;
 };
 
@@ -62,12 +63,13 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
-  // Queues a step and returns at once. REQUIRES: plan.step is one more than the last one; rows, positions and
-  // page tables are consistent (the scheduler's invariant). At most two steps are in flight.
+  // Queues a step and returns at once. REQUIRES: plan.step is one more than the last one; rows,
+  // positions and page tables are consistent (the scheduler's invariant). At most two steps are in
+  // flight.
   virtual absl::Status Submit(StepPlan plan) = 0;
 
-  // Blocks until the step has run. Steps are collected in the order of submission. An error is final: the rank
-  // exits, since collectives can no longer be trusted.
+  // Blocks until the step has run. Steps are collected in the order of submission. An error is
+  // final: the rank exits, since collectives can no longer be trusted.
   virtual absl::StatusOr<StepResult> Collect(StepId step) = 0;
 };
 

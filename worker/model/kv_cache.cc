@@ -26,9 +26,8 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Qwen3Config& conf
                                                      BytesPerPage(config, tp_size),
                                                      " bytes; lower --kv-cache-memory"));
   }
-  return std::unique_ptr<KvCache>(
-      new KvCache(static_cast<float*>(memory), bytes, config.num_layers, num_pages,
-                  config.num_kv_heads / tp_size));
+  return std::unique_ptr<KvCache>(new KvCache(static_cast<float*>(memory), bytes, config.num_layers,
+                                              num_pages, config.num_kv_heads / tp_size));
 }
 
 KvCache::~KvCache() { munmap(memory_, static_cast<size_t>(bytes_)); }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Communicator: the collectives of one tensor-parallel group, seen from one rank. All ranks call the same
-// operations in the same order with the same sizes. One thread per rank calls; Abort may come from any thread.
-// Reductions run as a balanced binary tree over ranks ((r0+r1)+(r2+r3)), so that their bits continue the tree a
-// linear sums its K slices in and do not depend on the number of ranks.
+// Communicator: the collectives of one tensor-parallel group, seen from one rank. All ranks call
+// the same operations in the same order with the same sizes. One thread per rank calls; Abort may
+// come from any thread. Reductions run as a balanced binary tree over ranks ((r0+r1)+(r2+r3)), so
+// that their bits continue the tree a linear sums its K slices in and do not depend on the number
+// of ranks.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +22,8 @@ class Communicator {
   // data becomes the sum over ranks, elementwise, on every rank.
   virtual absl::Status AllReduceSum(std::span<float> data) = 0;
 
-  // Rank 0's out ([world_size][local.size()]) receives every rank's local; other ranks pass an empty out.
+  // Rank 0's out ([world_size][local.size()]) receives every rank's local; other ranks pass an
+  // empty out.
   virtual absl::Status Gather(std::span<const float> local, std::span<float> out) = 0;
 
   // Every rank's data becomes rank 0's.

@@ -17,7 +17,9 @@ constexpr float kWeight = 1.0f / 8;
 }  // namespace
 
 Drafter::Drafter(int max_drafts)
-    : max_drafts_(max_drafts), share_held_(kFirstShare), length_(std::min(max_drafts, kFirstLength)) {
+    : max_drafts_(max_drafts),
+      share_held_(kFirstShare),
+      length_(std::min(max_drafts, kFirstLength)) {
   assert(max_drafts >= 1);
 }
 

@@ -4,9 +4,9 @@
 // themselves, are full of such places. One sequence's index; the scheduler owns it and calls it on
 // the engine thread.
 //
-// The longest n-gram wins, and of its places the most recent one: what was said last is the likelier
-// to go on, and a loop is followed from its last round. Copying runs on into the guess itself, as in
-// LZ77, so a short loop fills any number of drafts.
+// The longest n-gram wins, and of its places the most recent one: what was said last is the
+// likelier to go on, and a loop is followed from its last round. Copying runs on into the guess
+// itself, as in LZ77, so a short loop fills any number of drafts.
 //
 // For each n there is a hash table from n-gram to the position of its most recent place. It stores
 // positions alone and compares ids, so there are no false places. Reading an id costs one insertion

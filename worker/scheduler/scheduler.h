@@ -57,7 +57,7 @@ struct SchedulerOptions {
   int num_pages = 0;             // page 0 included; PagesFor(max_model_len) + 1 at least
   int max_model_len = 0;         // tokens
   bool prefix_cache = true;
-  std::string model{};  // keys the prefix cache: what the pages are computed with
+  std::string model{};           // keys the prefix cache: what the pages are computed with
   int max_drafts = 0;            // of one sequence in a step; 0: no speculation
   int speculation_max_rows = 1;  // none while more sequences hold a row
 };
@@ -110,8 +110,8 @@ struct SchedulerLoad {
   int waiting = 0;
   int64_t waiting_tokens = 0;
   int free_rows = 0;
-  int pages_used = 0;    // held by sequences
-  int pages_cached = 0;  // held by nobody, evicted when needed
+  int pages_used = 0;     // held by sequences
+  int pages_cached = 0;   // held by nobody, evicted when needed
   int pages_retired = 0;  // given back, but steps that name them may still run
   int pages_total = 0;
   // Since the start.
@@ -159,9 +159,9 @@ class Scheduler {
   // Known tokens that need no computing, and the pages that hold them.
   struct Reuse {
     int num_tokens = 0;
-    std::vector<PageId> pages{};          // full ones, shared
-    PageId copy_from = kScratchPage;      // holds the rest, when there is a rest
-    int num_cached = 0;                   // tokens that came from the prefix cache
+    std::vector<PageId> pages{};      // full ones, shared
+    PageId copy_from = kScratchPage;  // holds the rest, when there is a rest
+    int num_cached = 0;               // tokens that came from the prefix cache
   };
   // What CompleteStep needs to know of a step in flight.
   struct InFlight {
@@ -227,7 +227,7 @@ class Scheduler {
   PagePool pool_;
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::set<Sequence*, Before> waiting_;
-  std::vector<Sequence*> running_;  // in the order
+  std::vector<Sequence*> running_;                              // in the order
   std::unordered_map<int64_t, std::vector<Sequence*>> groups_;  // of prompts
   // Pages that admitted sequences compute and will publish with their first sample.
   std::unordered_map<PrefixHash, Sequence*, PrefixHash::LowBits> computing_;

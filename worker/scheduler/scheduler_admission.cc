@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scheduler: who is let in, with which pages, and how prefill shares what decoding leaves of a step.
+// Scheduler: who is let in, with which pages, and how prefill shares what decoding leaves of a
+// step.
 #include <algorithm>
 #include <utility>
 

@@ -45,8 +45,7 @@ int Scheduler::DraftBudget(int budget) const {
 
 std::vector<TokenId> Scheduler::DraftFor(Sequence& seq, int budget, PlannedStep& step) {
   if (budget <= 0 || seq.samples_in_flight > 0) return {};
-  std::vector<TokenId> drafts =
-      seq.drafter->Draft(seq.tokens, std::min(budget, seq.most_drafts()));
+  std::vector<TokenId> drafts = seq.drafter->Draft(seq.tokens, std::min(budget, seq.most_drafts()));
   const size_t room = seq.pages.size() * kPageTokens - static_cast<size_t>(seq.planned) - 1;
   if (drafts.size() <= room) return drafts;
   // A guess preempts nobody, nor takes the page that a running sequence needs next.

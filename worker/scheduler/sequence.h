@@ -25,9 +25,9 @@ struct Scheduler::Sequence {
 
   // The rest is meaningful while the sequence holds a row.
   RowId row = -1;
-  bool sampled = false;  // the row has a "token sampled last"
-  int planned = 0;       // positions whose computation is planned
-  int num_offered = 0;   // first pages that need no publishing any more
+  bool sampled = false;    // the row has a "token sampled last"
+  int planned = 0;         // positions whose computation is planned
+  int num_offered = 0;     // first pages that need no publishing any more
   StepId prompt_step = 0;  // the step that completes the prompt's pages; 0: not planned yet
   std::vector<PageId> pages;
   std::unique_ptr<Drafter> drafter;  // once there was speculation

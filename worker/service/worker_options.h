@@ -31,9 +31,9 @@ struct WorkerOptions {
   int64_t max_queued_tokens = 4'000'000;
   int speculative_tokens = 8;    // most drafts of a sequence in a step; 0: no speculation
   int speculation_max_rows = 1;  // none while more sequences run
-  int64_t kv_cache_bytes = 0;  // of one rank; 0: chosen from the context length and the memory
+  int64_t kv_cache_bytes = 0;    // of one rank; 0: chosen from the context length and the memory
   bool prefix_cache = true;
-  int threads = 0;             // per rank; 0: the machine's divided by tp_size
+  int threads = 0;  // per rank; 0: the machine's divided by tp_size
   // Log probabilities are of what was drawn from; else of the raw logits.
   bool processed_logprobs = false;
 

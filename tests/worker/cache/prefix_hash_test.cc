@@ -39,9 +39,9 @@ PrefixHash OpenSsl(Key key, const std::vector<uint8_t>& message) {
   EVP_MAC_update(context.get(), message.data(), message.size());
   PrefixHash hash;
   size_t written = 0;
-  EXPECT_EQ(EVP_MAC_final(context.get(), reinterpret_cast<unsigned char*>(&hash), &written,
-                          sizeof(hash)),
-            1);
+  EXPECT_EQ(
+      EVP_MAC_final(context.get(), reinterpret_cast<unsigned char*>(&hash), &written, sizeof(hash)),
+      1);
   EXPECT_EQ(written, sizeof(hash));
   return hash;
 }

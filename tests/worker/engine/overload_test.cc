@@ -136,8 +136,7 @@ class OverloadTest : public EngineFixture {
     size_t submitted = 0;
     const auto fill = [&] {
       while (submitted < kRequests && submitted - extremes.ended.size() < kRows + kQueued) {
-        EXPECT_TRUE(
-            engine.Submit(MakeRequest(submitted), std::make_shared<RecordingSink>()).ok());
+        EXPECT_TRUE(engine.Submit(MakeRequest(submitted), std::make_shared<RecordingSink>()).ok());
         ++submitted;
       }
     };

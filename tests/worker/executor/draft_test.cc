@@ -175,8 +175,8 @@ TEST_P(DraftTest, IdsAndLogprobsDoNotDependOnDrafts) {
     const Generated plain = Plain(sampling);
     EXPECT_EQ(plain.steps, kOutputs);
     for (const size_t wrong_every : {0, 3, 5, 1}) {
-      SCOPED_TRACE(testing::Message() << "seed " << sampling->params.seed << ", wrong every "
-                                      << wrong_every);
+      SCOPED_TRACE(testing::Message()
+                   << "seed " << sampling->params.seed << ", wrong every " << wrong_every);
       const Generated drafted =
           Generate(group_.get(), {{prompt_, sampling, Oracle(plain.ids, 7, wrong_every)}})[0];
       ExpectEqual(drafted, plain);
@@ -212,9 +212,9 @@ TEST_P(DraftTest, RowsWithAndWithoutDraftsShareAStep) {
 
 TEST(DraftLogitsTest, BadLogitsCountOnlyBehindIdsThatHold) {
   constexpr TokenId kBroken = 100;
-  auto group = ExecutorGroup::Make(
-      WithBrokenEmbedding(kBroken, "broken_draft"), 2,
-      {.num_pages = 8, .max_rows = 2, .max_batched_tokens = 64, .threads = 1});
+  auto group =
+      ExecutorGroup::Make(WithBrokenEmbedding(kBroken, "broken_draft"), 2,
+                          {.num_pages = 8, .max_rows = 2, .max_batched_tokens = 64, .threads = 1});
   auto wants_it = std::make_shared<RowAdd::Sampling>();
   wants_it->params.temperature = 0.0f;
   // After id 50, the broken one: the penalty takes 50 away once it was said.

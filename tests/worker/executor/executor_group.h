@@ -20,7 +20,7 @@ namespace sluice::worker {
 class ExecutorGroup {
  public:
   static std::unique_ptr<ExecutorGroup> Make(const std::string& dir, int tp_size,
-                                     CpuExecutorOptions options) {
+                                             CpuExecutorOptions options) {
     auto group = std::make_unique<ExecutorGroup>();
     const auto folder = ModelFolder::Open({.dir = dir, .tp_size = tp_size});
     EXPECT_TRUE(folder.ok()) << folder.status();

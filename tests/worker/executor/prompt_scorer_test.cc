@@ -25,8 +25,8 @@ CpuExecutorOptions SmallOptions() {
 }
 
 // The scores of a prompt that goes through row 0 in chunks, all of them asked for.
-std::vector<PromptLogprobs> Score(ExecutorGroup* group, const std::vector<TokenId>& prompt, size_t chunk,
-                                  int top_k) {
+std::vector<PromptLogprobs> Score(ExecutorGroup* group, const std::vector<TokenId>& prompt,
+                                  size_t chunk, int top_k) {
   auto sampling = std::make_shared<RowAdd::Sampling>();
   sampling->params.prompt_logprobs = top_k;
   sampling->prompt = prompt;

@@ -68,8 +68,8 @@ TEST(FairnessTest, AStreamOfShortPromptsDelaysALongOneByAFactorOfTwo) {
     const auto step = RunStep(scheduler);
     ++steps;
     for (SequenceId ended = 2; ended < next - 2; ++ended) scheduler.Remove(ended);
-    const bool done = TokensOf(*step, 0) > 0 && step->plan.rows.back().row == 0 &&
-                      step->plan.rows.back().sample;
+    const bool done =
+        TokensOf(*step, 0) > 0 && step->plan.rows.back().row == 0 && step->plan.rows.back().sample;
     if (done) break;
   }
   EXPECT_GT(steps, 70) << "the short ones did get a share";

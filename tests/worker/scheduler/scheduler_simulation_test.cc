@@ -37,8 +37,8 @@ constexpr Microseconds kNever = std::numeric_limits<Microseconds>::max();
 
 struct Workload {
   SchedulerOptions options;
-  int depth = 2;               // steps in flight at once
-  int report_lag = 0;          // most steps by which another rank's report may lag behind
+  int depth = 2;       // steps in flight at once
+  int report_lag = 0;  // most steps by which another rank's report may lag behind
   int num_requests = 64;
   int max_prompt = 150;
   int max_output = 40;
@@ -47,8 +47,8 @@ struct Workload {
   int first_tenant = 0;
   int num_priorities = 1;
   int num_shared_prefixes = 0;
-  double spoiled = 0.0;        // share of the requests whose logits turn to NaN at some point
-  Microseconds interval = 0;   // mean time between arrivals
+  double spoiled = 0.0;       // share of the requests whose logits turn to NaN at some point
+  Microseconds interval = 0;  // mean time between arrivals
 };
 
 // A third has so few pages that sequences must be preempted, half share prefixes.
@@ -149,8 +149,8 @@ class Simulation {
     bool decoding = false;
     bool was_decoding = false;  // before the last plan
     bool sampled = false;       // an id came back since it took the row
-    int num_planned = 0;  // ids that plans sample, those in flight included
-    int position = 0;     // of the next token to plan
+    int num_planned = 0;        // ids that plans sample, those in flight included
+    int position = 0;           // of the next token to plan
   };
   struct StepInFlight {
     StepPlan plan;
@@ -263,10 +263,9 @@ class Simulation {
     int num_tokens = 0;
     for (const RowStep& row : step->plan.rows) num_tokens += row.num_tokens();
     EXPECT_EQ(num_tokens, step->num_prefill_tokens + step->num_decode_tokens);
-    EXPECT_LE(num_tokens, step->num_decode_tokens > 0
-                              ? load_.options.max_batched_tokens
-                              : std::max(load_.options.max_batched_tokens,
-                                         load_.options.max_prefill_tokens));
+    EXPECT_LE(num_tokens, step->num_decode_tokens > 0 ? load_.options.max_batched_tokens
+                                                      : std::max(load_.options.max_batched_tokens,
+                                                                 load_.options.max_prefill_tokens));
     last_end_ = std::max(now_, last_end_) + 1000 + 10 * num_tokens;
     in_flight_.push_back({std::move(step->plan), last_end_});
     return true;

@@ -35,8 +35,7 @@ class RowSampler {
   RowSample SampleRow(std::span<const float> logits, const StepBatch::SampledRow& row,
                       RowTable* table, kernels::cpu::Sampler* sampler) const;
   // Nothing: the logits are bad.
-  std::optional<SampledToken> SampleToken(std::span<const float> logits,
-                                          const RowTable::Row& state,
+  std::optional<SampledToken> SampleToken(std::span<const float> logits, const RowTable::Row& state,
                                           kernels::cpu::Sampler* sampler) const;
 
   const int vocab_size_;

@@ -34,7 +34,7 @@ struct StepBatch {
   std::vector<int32_t> logits_of;                // indices of the tokens to sample after
   struct SampledRow {
     RowId row = 0;
-    int first_logits = 0;          // index into logits_of; the drafts' follow
+    int first_logits = 0;  // index into logits_of; the drafts' follow
     std::vector<TokenId> drafts{};
     int num_logits() const { return 1 + static_cast<int>(drafts.size()); }
   };
@@ -66,7 +66,8 @@ class RowTable {
   explicit RowTable(const RowTableLimits& limits);
 
   // Applies released_rows, added, pages and rows, and fills batch, which is valid until the next
-  // call. Page copies are checked here; the caller, who has the memory, makes them before the batch.
+  // call. Page copies are checked here; the caller, who has the memory, makes them before the
+  // batch.
   absl::Status Apply(const StepPlan& plan, StepBatch* batch);
 
   // The row's next token was sampled. REQUIRES: the row is in the last batch's sampled_rows. Rows
