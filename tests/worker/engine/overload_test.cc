@@ -78,6 +78,10 @@ struct Offer {
 };
 
 class OverloadTest : public EngineFixture {
+ public:
+  // The fixture's engine uses this class's executor and events.
+  ~OverloadTest() override { engine_.reset(); }
+
  protected:
   static EngineOptions Options() {
     EngineOptions options = EngineFixture::Options();
