@@ -14,7 +14,7 @@ MODEL = ROOT / "deploy" / "demo_model" / "sluice-demo"
 WORDS = "river sea mountain why count red seven the tell me capital of weather list and big".split()
 BATCH = 32
 # Answers of short prompts that grow over two or three pages; the others are short.
-LENGTHS = [110 if index in range(0, 16, 2) else 16 for index in range(BATCH)]
+LENGTHS = [110 if index < 12 else 16 for index in range(BATCH)]
 
 
 def prompts():
@@ -66,5 +66,9 @@ def test_batches_chunks_cache_and_ranks_change_nothing(alone, tp_size, chunk, ro
 def test_preemption_changes_nothing(alone):
     # Eleven pages.
     with SluiceServer(MODEL, "--max-model-len=512", "--kv-cache-memory=27MiB", "--max-batched-tokens=64") as server:
-        assert answers(server, together=True)[0] == alone
-        assert server.worker_metrics()["sluice_preemptions_total"] > 0
+        # Which of them run side by side is up to their arrival, and only those that grow together run out of pages.
+        for _ in range(5):
+            assert answers(server, together=True)[0] == alone
+            if server.worker_metrics()["sluice_preemptions_total"] > 0:
+                return
+        pytest.fail("nothing was preempted")
