@@ -128,7 +128,7 @@ def overload_summary(reports):
 
 def measure(args, grpc):
     options = (f"--max-num-seqs={args.max_num_seqs}", f"--max-queued-requests={args.max_queued_requests}",
-               f"--tp-size={args.tp_size}")
+               f"--tp-size={args.tp_size}", f"--threads={args.threads}")
     full = args.max_num_seqs + args.max_queued_requests
     with SluiceServer(args.model, *options) as server:
         target = ("--grpc", server.grpc_address) if grpc else ("--url", server.url)
@@ -159,6 +159,7 @@ def main():
     parser.add_argument("--max-num-seqs", type=int, default=8)
     parser.add_argument("--max-queued-requests", type=int, default=16)
     parser.add_argument("--tp-size", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="of the model on each rank; 0: all cores, none left for the rest")
     parser.add_argument("--prompt-tokens", type=int, default=64)
     parser.add_argument("--output-tokens", type=int, default=32)
     parser.add_argument("--protocol", choices=("http", "grpc", "both"), default="both")
