@@ -4,16 +4,14 @@
 
 #include "kernels/awq/linear_output.h"
 #include "kernels/awq/packed_awq.h"
+#include "kernels/device/bf16.cuh"
 
 namespace sluice::kernels::awq {
 
 // Outputs column .. column + 3 of a row; column is a multiple of 4.
 __device__ inline float4 Load4(const LinearOutput& output, int row, int column) {
   if (output.values != nullptr) {
-    const auto* pairs = reinterpret_cast<const __nv_bfloat162*>(
-        output.values + int64_t{row} * output.outputs + column);
-    const float2 low = __bfloat1622float2(pairs[0]), high = __bfloat1622float2(pairs[1]);
-    return {low.x, low.y, high.x, high.y};
+    return device::Load4Bf16(output.values + int64_t{row} * output.outputs + column);
   }
   const SplitPlan& plan = output.plan;
   const int pieces = plan.NumPieces(column / kTileOutputs);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/device/bf16.cuh"
 #include "kernels/embedding/embedding_gather.h"
 
 namespace sluice::kernels::embedding {
@@ -14,13 +15,8 @@ __global__ void __launch_bounds__(kThreads) EmbeddingGatherKernel(EmbeddingGathe
   float* to = gather.out + int64_t{row} * gather.width;
   for (int column = 4 * static_cast<int>(threadIdx.x); column < gather.width;
        column += 4 * kThreads) {
-    float4 value = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (here) {
-      const auto* pairs = reinterpret_cast<const __nv_bfloat162*>(from + column);
-      const float2 low = __bfloat1622float2(pairs[0]), high = __bfloat1622float2(pairs[1]);
-      value = {low.x, low.y, high.x, high.y};
-    }
-    *reinterpret_cast<float4*>(to + column) = value;
+    const float4 zeros = {0.0f, 0.0f, 0.0f, 0.0f};
+    *reinterpret_cast<float4*>(to + column) = here ? device::Load4Bf16(from + column) : zeros;
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/linear_output.cuh"
+#include "kernels/device/bf16.cuh"
 #include "kernels/mlp/silu_mul.h"
 
 namespace sluice::kernels::mlp {
@@ -17,9 +18,9 @@ __global__ void __launch_bounds__(kThreads)
        row += static_cast<int>(gridDim.y)) {
     const float4 gate = awq::Load4(gate_up, row, column);
     const float4 up = awq::Load4(gate_up, row, width + column);
-    auto* to = reinterpret_cast<__nv_bfloat162*>(out + int64_t{row} * width + column);
-    to[0] = __floats2bfloat162_rn(Gated(gate.x, up.x), Gated(gate.y, up.y));
-    to[1] = __floats2bfloat162_rn(Gated(gate.z, up.z), Gated(gate.w, up.w));
+    device::Store4Bf16(
+        out + int64_t{row} * width + column,
+        {Gated(gate.x, up.x), Gated(gate.y, up.y), Gated(gate.z, up.z), Gated(gate.w, up.w)});
   }
 }
 

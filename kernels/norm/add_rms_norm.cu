@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/linear_output.cuh"
+#include "kernels/device/bf16.cuh"
 #include "kernels/device/reduce.cuh"
 #include "kernels/norm/add_rms_norm.h"
 
@@ -48,11 +49,10 @@ __global__ void __launch_bounds__(kThreads) AddRmsNormKernel(Row all, awq::Linea
   for (int i = 0; i < kVectors; ++i) {
     const int column = 4 * (i * kThreads + static_cast<int>(threadIdx.x));
     if (column >= all.width) break;
-    const auto* weight = reinterpret_cast<const __nv_bfloat162*>(all.weight + column);
-    const float2 low = __bfloat1622float2(weight[0]), high = __bfloat1622float2(weight[1]);
-    auto* out = reinterpret_cast<__nv_bfloat162*>(all.out + int64_t{row} * all.width + column);
-    out[0] = __floats2bfloat162_rn(low.x * (value[i].x * factor), low.y * (value[i].y * factor));
-    out[1] = __floats2bfloat162_rn(high.x * (value[i].z * factor), high.y * (value[i].w * factor));
+    const float4 weight = device::Load4Bf16(all.weight + column);
+    device::Store4Bf16(all.out + int64_t{row} * all.width + column,
+                       {weight.x * (value[i].x * factor), weight.y * (value[i].y * factor),
+                        weight.z * (value[i].z * factor), weight.w * (value[i].w * factor)});
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/linear_output.cuh"
+#include "kernels/device/bf16.cuh"
 #include "kernels/device/reduce.cuh"
 #include "kernels/rope/head_norm_rope.h"
 
@@ -21,12 +22,6 @@ __global__ void RopeAnglesKernel(RopeAngles angles) {
                                  sinf(angle) * angles.attention_factor};
 }
 
-__device__ float4 Weights(const __nv_bfloat16* weight, int column) {
-  const auto* pairs = reinterpret_cast<const __nv_bfloat162*>(weight + column);
-  const float2 low = __bfloat1622float2(pairs[0]), high = __bfloat1622float2(pairs[1]);
-  return {low.x, low.y, high.x, high.y};
-}
-
 __device__ float4 Normed(float4 x, float4 weight, float eps) {
   const float squares = device::WarpSum(x.x * x.x + x.y * x.y + x.z * x.z + x.w * x.w);
   const float factor = rsqrtf(squares / kHeadDim + eps);
@@ -38,12 +33,6 @@ __device__ float4 Normed(float4 x, float4 weight, float eps) {
 __device__ float Turned(float own, float2 angle, bool upper) {
   const float other = __shfl_xor_sync(0xffffffffu, own, 16);
   return upper ? own * angle.x + other * angle.y : own * angle.x - other * angle.y;
-}
-
-__device__ void Store(__nv_bfloat16* to, float4 value) {
-  auto* pairs = reinterpret_cast<__nv_bfloat162*>(to);
-  pairs[0] = __floats2bfloat162_rn(value.x, value.y);
-  pairs[1] = __floats2bfloat162_rn(value.z, value.w);
 }
 
 // One warp a row's head: queries first, then keys, then values.
@@ -59,19 +48,20 @@ __global__ void __launch_bounds__(32 * kWarps) HeadNormRopeKernel(HeadNormRope p
   const bool is_query = head < p.num_q_heads;
   const bool is_value = head >= p.num_q_heads + num_kv_heads;
   if (!is_value) {
-    x = Normed(x, Weights(is_query ? p.q_norm : p.k_norm, column), p.eps);
+    x = Normed(x, device::Load4Bf16((is_query ? p.q_norm : p.k_norm) + column), p.eps);
     const float2* angles = p.angles + row * kHalf + column % kHalf;
     const bool upper = lane >= 16;
     x = {Turned(x.x, angles[0], upper), Turned(x.y, angles[1], upper),
          Turned(x.z, angles[2], upper), Turned(x.w, angles[3], upper)};
   }
   if (is_query) {
-    Store(p.q + (int64_t{row} * p.num_q_heads + head) * kHeadDim + column, x);
+    device::Store4Bf16(p.q + (int64_t{row} * p.num_q_heads + head) * kHeadDim + column, x);
     return;
   }
   const int slot = p.slots[row];
   __nv_bfloat16* pages = is_value ? p.pages.values : p.pages.keys;
-  Store(pages + p.pages.Offset(slot / kPageSlots, kv_head, slot % kPageSlots) + column, x);
+  device::Store4Bf16(pages + p.pages.Offset(slot / kPageSlots, kv_head, slot % kPageSlots) + column,
+                     x);
 }
 
 }  // namespace
