@@ -27,6 +27,15 @@ constexpr std::chrono::seconds kCancelTimeout{5};
 
 class RunningCall;
 
+// gRPC 1.51 runs the callbacks of all channels on threads that end with the last such channel, and
+// whoever drops that one joins them. A call's context holds its channel and is itself dropped in a
+// callback, so such a thread could come to join itself, which leaves it running on freed memory.
+// Hence the first channel of the process is never dropped; it costs an idle channel at most.
+void KeepCallbackThreads(const std::shared_ptr<grpc::Channel>& channel) {
+  static const auto& kept = *new std::shared_ptr<grpc::Channel>(channel);
+  (void)kept;
+}
+
 }  // namespace
 
 struct GrpcWorkerClient::Shared {
@@ -177,6 +186,7 @@ GrpcWorkerClient::GrpcWorkerClient(std::string address) : shared_(std::make_shar
   shared_->address = std::move(address);
   shared_->channel =
       grpc::CreateCustomChannel(shared_->address, grpc::InsecureChannelCredentials(), arguments);
+  KeepCallbackThreads(shared_->channel);
   shared_->engine = pb::Engine::NewStub(shared_->channel);
   shared_->health = grpc::health::v1::Health::NewStub(shared_->channel);
 }

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/server/chat_service.h"
 #include "grpc/health/v1/health.pb.h"
+#include "proto/wire/listening_port.h"
 
 namespace sluice::gateway {
 
@@ -37,6 +38,11 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
       absl::StrCat(absl::StrContains(options.listen, ":") ? absl::StrCat("[", options.listen, "]")
                                                           : options.listen,
                    ":", options.port);
+  const absl::Status can_listen = wire::CheckCanListen(options.listen, options.port);
+  if (!can_listen.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen for gRPC on ", address, ": ", can_listen.message()));
+  }
   grpc::ServerBuilder builder;
   // Two gateways on one port would share its connections by chance.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "proto/wire/listening_port.h"
 #include "proto/wire/status_macros.h"
 #include "worker/engine/engine.h"
 #include "worker/service/engine_service.h"
@@ -129,6 +130,14 @@ absl::Status Leader::Listen(const std::string& metrics_address) {
   };
   group_ = std::make_unique<GroupService>(std::move(group));
 
+  const std::string address = absl::StrCat(options_.listen, ":", options_.grpc_port);
+  const absl::Status can_listen = wire::CheckCanListen(options_.listen, options_.grpc_port);
+  if (!can_listen.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--grpc-port ", options_.grpc_port, ": ", address,
+                     " cannot be listened on: ", can_listen.message()));
+  }
+
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
@@ -138,15 +147,13 @@ absl::Status Leader::Listen(const std::string& metrics_address) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.SetMaxReceiveMessageSize(16 << 20);
   int port = 0;
-  const std::string address = absl::StrCat(options_.listen, ":", options_.grpc_port);
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&engine_service_);
   builder.RegisterService(group_.get());
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port == 0) {
-    return absl::FailedPreconditionError(absl::StrCat("--grpc-port ", options_.grpc_port, ": ",
-                                                      address,
-                                                      " cannot be listened on; is it in use?"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("--grpc-port ", options_.grpc_port, ": ", address, " cannot be listened on"));
   }
   SetServing(false);
   Announce(
