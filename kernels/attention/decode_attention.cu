@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/attention/decode_attention.h"
 #include "kernels/device/async_copy.cuh"
+#include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/reduce.cuh"
 
@@ -213,7 +214,7 @@ __device__ void WriteItem(const DecodeAttention& p, const Item& item, int lane,
 }
 
 __global__ void __launch_bounds__(kThreads, 1) DecodeAttentionKernel(DecodeAttention p) {
-  extern __shared__ __align__(16) uint8_t shared[];
+  uint8_t* const shared = device::DynamicShared();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   uint8_t* ring = shared + warp * kStages * kStageBytes;
@@ -287,8 +288,9 @@ int MaxDecodeItems(int rows, int num_kv_heads, int num_sms) {
 
 LaunchResult RunDecodePlan(const DecodePlan& plan, cudaStream_t stream) {
   if (plan.rows == 0) return {};
-  DecodePlanKernel<<<1, kPlanThreads, 0, stream>>>(plan, plan.num_sms * kWarps);
-  return AfterLaunch("decode attention's plan");
+  return AfterLaunch(
+      device::Launch(DecodePlanKernel, 1, kPlanThreads, 0, stream, plan, plan.num_sms * kWarps),
+      "decode attention's plan");
 }
 
 LaunchResult RunDecodeAttention(const DecodeAttention& attention, cudaStream_t stream) {
@@ -298,17 +300,17 @@ LaunchResult RunDecodeAttention(const DecodeAttention& attention, cudaStream_t s
     return InvalidArguments("decode attention: 1 to 8 query heads for each KV head");
   }
   if (attention.rows == 0) return {};
-  const cudaError_t error = cudaFuncSetAttribute(
-      DecodeAttentionKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+  const cudaError_t error = device::AllowSharedBytes(DecodeAttentionKernel, kSharedBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
-  DecodeAttentionKernel<<<static_cast<unsigned>(attention.num_sms), kThreads, kSharedBytes,
-                          stream>>>(attention);
-  const LaunchResult result = AfterLaunch("decode attention");
+  const LaunchResult result = AfterLaunch(
+      device::Launch(DecodeAttentionKernel, static_cast<unsigned>(attention.num_sms), kThreads,
+                     kSharedBytes, stream, attention),
+      "decode attention");
   if (!result.ok()) return result;
   const dim3 grid(static_cast<unsigned>(attention.num_q_heads),
                   static_cast<unsigned>(attention.rows));
-  CombineKernel<<<grid, kHeadDim, 0, stream>>>(attention);
-  return AfterLaunch("decode attention's combination");
+  return AfterLaunch(device::Launch(CombineKernel, grid, kHeadDim, 0, stream, attention),
+                     "decode attention's combination");
 }
 
 }  // namespace sluice::kernels::attention

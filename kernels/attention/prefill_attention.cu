@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/attention/prefill_attention.h"
 #include "kernels/device/async_copy.cuh"
+#include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
 
 namespace sluice::kernels::attention {
@@ -147,7 +148,7 @@ __device__ void AddValues(const float (&weights)[kSlotTiles][4], const uint8_t* 
 }
 
 __global__ void __launch_bounds__(kThreads, 2) PrefillAttentionKernel(PrefillAttention p) {
-  extern __shared__ __align__(16) uint8_t shared[];
+  uint8_t* const shared = device::DynamicShared();
   const PrefillTile tile = p.tiles[blockIdx.y];
   const int head = static_cast<int>(blockIdx.x);
   const int kv_head = head / (p.num_q_heads / p.pages.num_kv_heads);
@@ -206,13 +207,13 @@ LaunchResult RunPrefillAttention(const PrefillAttention& attention, cudaStream_t
   if (attention.num_tiles > 65535)
     return InvalidArguments("prefill attention: more than 65,535 tiles");
   if (attention.num_tiles == 0) return {};
-  const cudaError_t error = cudaFuncSetAttribute(
-      PrefillAttentionKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+  const cudaError_t error = device::AllowSharedBytes(PrefillAttentionKernel, kSharedBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
   const dim3 grid(static_cast<unsigned>(attention.num_q_heads),
                   static_cast<unsigned>(attention.num_tiles));
-  PrefillAttentionKernel<<<grid, kThreads, kSharedBytes, stream>>>(attention);
-  return AfterLaunch("prefill attention");
+  return AfterLaunch(
+      device::Launch(PrefillAttentionKernel, grid, kThreads, kSharedBytes, stream, attention),
+      "prefill attention");
 }
 
 }  // namespace sluice::kernels::attention

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/dequantize.h"
 #include "kernels/awq/widen.cuh"
+#include "kernels/device/launch.cuh"
 
 namespace sluice::kernels::awq {
 namespace {
@@ -60,8 +61,9 @@ LaunchResult Dequantize(const PackedAwq& weight, __nv_bfloat16* out, cudaStream_
   const int64_t records = int64_t{weight.num_tiles()} * weight.groups();
   if (records == 0) return {};
   const auto blocks = static_cast<unsigned>((records + kWarps - 1) / kWarps);
-  DequantizeKernel<<<blocks, 32 * kWarps, 0, stream>>>(weight, out);
-  return AfterLaunch("AWQ dequantize");
+  return AfterLaunch(
+      device::Launch(DequantizeKernel, blocks, 32 * kWarps, 0, stream, weight, out),
+      "AWQ dequantize");
 }
 
 }  // namespace sluice::kernels::awq

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/repack.h"
+#include "kernels/device/launch.cuh"
 
 namespace sluice::kernels::awq {
 namespace {
@@ -76,10 +77,11 @@ LaunchResult Repack(const AutoAwqTensors& tensors, const ShardRange& range, cons
   const dim3 grid(static_cast<unsigned>(packed.groups()),
                   static_cast<unsigned>(range.num_outputs / kTileOutputs));
   if (grid.x == 0 || grid.y == 0) return {};
-  RepackKernel<<<grid, kThreads, 0, stream>>>(
-      tensors, range, static_cast<uint8_t*>(const_cast<void*>(packed.tiles)), packed.groups(),
-      first_packed_output / kTileOutputs);
-  return AfterLaunch("AWQ repack");
+  return AfterLaunch(
+      device::Launch(RepackKernel, grid, kThreads, 0, stream, tensors, range,
+                     static_cast<uint8_t*>(const_cast<void*>(packed.tiles)), packed.groups(),
+                     first_packed_output / kTileOutputs),
+      "AWQ repack");
 }
 
 }  // namespace sluice::kernels::awq

@@ -4,6 +4,7 @@
 #include "kernels/awq/small_linear.h"
 #include "kernels/awq/widen.cuh"
 #include "kernels/device/async_copy.cuh"
+#include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
 
 namespace sluice::kernels::awq {
@@ -125,7 +126,7 @@ __device__ void WritePiece(const SmallLinear& linear, int slice, int warp, int t
 
 template <int kTokenTiles>
 __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear linear) {
-  extern __shared__ __align__(16) uint8_t shared[];
+  uint8_t* const shared = device::DynamicShared();
   const SplitPlan& plan = linear.plan;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp_of_block = static_cast<int>(threadIdx.x) / 32;
@@ -195,12 +196,13 @@ LaunchResult Launch(const SmallLinear& linear, cudaStream_t stream) {
   if (bytes > kMaxSharedBytes) {
     return InvalidArguments("AWQ small linear: the plan's slices are too long for shared memory");
   }
-  const cudaError_t error = cudaFuncSetAttribute(
-      SmallLinearKernel<kTokenTiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  const auto shared_bytes = static_cast<size_t>(bytes);
+  const cudaError_t error = device::AllowSharedBytes(SmallLinearKernel<kTokenTiles>, shared_bytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
   const auto blocks = static_cast<unsigned>(linear.plan.slices * linear.plan.blocks_per_slice);
-  SmallLinearKernel<kTokenTiles><<<blocks, kThreads, static_cast<size_t>(bytes), stream>>>(linear);
-  return AfterLaunch("AWQ small linear");
+  return AfterLaunch(device::Launch(SmallLinearKernel<kTokenTiles>, blocks, kThreads, shared_bytes,
+                                    stream, linear),
+                     "AWQ small linear");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/device/bf16.cuh"
+#include "kernels/device/launch.cuh"
 #include "kernels/embedding/embedding_gather.h"
 
 namespace sluice::kernels::embedding {
@@ -26,8 +27,9 @@ LaunchResult RunEmbeddingGather(const EmbeddingGather& gather, cudaStream_t stre
   if (gather.width % 4 != 0)
     return InvalidArguments("embedding: the width must be a multiple of 4");
   if (gather.rows == 0) return {};
-  EmbeddingGatherKernel<<<static_cast<unsigned>(gather.rows), kThreads, 0, stream>>>(gather);
-  return AfterLaunch("embedding");
+  return AfterLaunch(device::Launch(EmbeddingGatherKernel, static_cast<unsigned>(gather.rows),
+                                    kThreads, 0, stream, gather),
+                     "embedding");
 }
 
 }  // namespace sluice::kernels::embedding

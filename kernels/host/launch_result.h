@@ -21,11 +21,16 @@ inline LaunchResult InvalidArguments(const char* problem) {
   return {.error = cudaErrorInvalidValue, .problem = problem};
 }
 
-// What the launch that was just enqueued reported. kernel: its name, static text.
-inline LaunchResult AfterLaunch(const char* kernel) {
-  const cudaError_t error = cudaGetLastError();
+// What device::Launch returned. kernel: its name, static text.
+inline LaunchResult AfterLaunch(cudaError_t error, const char* kernel) {
   if (error == cudaSuccess) return {};
+  cudaGetLastError();  // reported here, so not to the next who asks
   return {.error = error, .problem = kernel};
+}
+
+// The same for what was launched otherwise.
+inline LaunchResult AfterLaunch(const char* kernel) {
+  return AfterLaunch(cudaGetLastError(), kernel);
 }
 
 }  // namespace sluice::kernels

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/linear_output.cuh"
 #include "kernels/device/bf16.cuh"
+#include "kernels/device/launch.cuh"
 #include "kernels/mlp/silu_mul.h"
 
 namespace sluice::kernels::mlp {
@@ -35,8 +36,8 @@ LaunchResult SiluMul(const awq::LinearOutput& gate_up, int width, __nv_bfloat16*
   constexpr int kMaxRows = 65535;  // of a grid
   const dim3 grid(static_cast<unsigned>((width / 4 + kThreads - 1) / kThreads),
                   static_cast<unsigned>(gate_up.rows < kMaxRows ? gate_up.rows : kMaxRows));
-  SiluMulKernel<<<grid, kThreads, 0, stream>>>(gate_up, width, out);
-  return AfterLaunch("SiLU");
+  return AfterLaunch(device::Launch(SiluMulKernel, grid, kThreads, 0, stream, gate_up, width, out),
+                     "SiLU");
 }
 
 }  // namespace sluice::kernels::mlp

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/linear_output.cuh"
 #include "kernels/device/bf16.cuh"
+#include "kernels/device/launch.cuh"
 #include "kernels/device/reduce.cuh"
 #include "kernels/norm/add_rms_norm.h"
 
@@ -68,9 +69,10 @@ LaunchResult RunAddRmsNorm(const AddRmsNorm& norm, cudaStream_t stream) {
   if (norm.rows == 0) return {};
   const Row row = {norm.residual, norm.weight, norm.out,
                    norm.eps,      norm.width,  norm.delta != nullptr};
-  AddRmsNormKernel<<<static_cast<unsigned>(norm.rows), kThreads, 0, stream>>>(
-      row, norm.delta != nullptr ? *norm.delta : awq::LinearOutput{});
-  return AfterLaunch("RMSNorm");
+  return AfterLaunch(
+      device::Launch(AddRmsNormKernel, static_cast<unsigned>(norm.rows), kThreads, 0, stream, row,
+                     norm.delta != nullptr ? *norm.delta : awq::LinearOutput{}),
+      "RMSNorm");
 }
 
 }  // namespace sluice::kernels::norm

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/linear_output.cuh"
 #include "kernels/device/bf16.cuh"
+#include "kernels/device/launch.cuh"
 #include "kernels/device/reduce.cuh"
 #include "kernels/rope/head_norm_rope.h"
 
@@ -68,8 +69,9 @@ __global__ void __launch_bounds__(32 * kWarps) HeadNormRopeKernel(HeadNormRope p
 
 LaunchResult RunRopeAngles(const RopeAngles& angles, cudaStream_t stream) {
   if (angles.rows == 0) return {};
-  RopeAnglesKernel<<<static_cast<unsigned>(angles.rows), kHalf, 0, stream>>>(angles);
-  return AfterLaunch("RoPE angles");
+  return AfterLaunch(device::Launch(RopeAnglesKernel, static_cast<unsigned>(angles.rows), kHalf, 0,
+                                    stream, angles),
+                     "RoPE angles");
 }
 
 LaunchResult RunHeadNormRope(const HeadNormRope& params, cudaStream_t stream) {
@@ -81,8 +83,8 @@ LaunchResult RunHeadNormRope(const HeadNormRope& params, cudaStream_t stream) {
   if (params.qkv.rows > 65535) return InvalidArguments("head norm and RoPE: more than 65,535 rows");
   const dim3 grid(static_cast<unsigned>((heads + kWarps - 1) / kWarps),
                   static_cast<unsigned>(params.qkv.rows));
-  HeadNormRopeKernel<<<grid, 32 * kWarps, 0, stream>>>(params);
-  return AfterLaunch("head norm and RoPE");
+  return AfterLaunch(device::Launch(HeadNormRopeKernel, grid, 32 * kWarps, 0, stream, params),
+                     "head norm and RoPE");
 }
 
 }  // namespace sluice::kernels::rope
