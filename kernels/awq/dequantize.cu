@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(32 * kWarps)
   const int group = static_cast<int>(record % weight.groups());
   const auto* bytes = static_cast<const uint8_t*>(weight.tiles) + record * kTileBytes;
   const auto* words = reinterpret_cast<const uint4*>(bytes);
-  const TileScales scales(bytes, lane);
+  const TileScales scales(bytes, weight.scale_type, lane);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
 #pragma unroll

@@ -13,6 +13,10 @@ __device__ inline float4 Load4(const LinearOutput& output, int row, int column) 
   if (output.values != nullptr) {
     return device::Load4Bf16(output.values + int64_t{row} * output.outputs + column);
   }
+  if (output.float_values != nullptr) {
+    return *reinterpret_cast<const float4*>(output.float_values + int64_t{row} * output.outputs +
+                                            column);
+  }
   const SplitPlan& plan = output.plan;
   const int pieces = plan.NumPieces(column / kTileOutputs);
   const int64_t stride = int64_t{output.rows} * output.outputs;

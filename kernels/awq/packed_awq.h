@@ -8,7 +8,8 @@
 //                 lane % 4). A word's eight 4-bit values, lowest bits first, are
 //                   (g, k) (g+8, k) (g, k+2) (g+8, k+2) (g, k+1) (g+8, k+1) (g, k+3) (g+8, k+3)
 //                 with k = 16 t + 4 step: the values of a register pair lie 16 bits apart.
-//   [2048, 2112)  scales bf16 [half 2][g 8][2]: of outputs g and g + 8
+//   [2048, 2112)  scales, bf16 or f16 as the checkpoint has them, [half 2][g 8][2]: of outputs g
+//                 and g + 8
 //   [2112, 2128)  zeros u32 [half 2][2]: 4 bits each, output g at bits 4g of the first word, g + 8
 //                 of the second
 //
@@ -31,11 +32,16 @@ inline constexpr int kTileZeroBytes = 16;
 inline constexpr int kTileBytes = kTileWordBytes + kTileScaleBytes + kTileZeroBytes;
 static_assert(kTileBytes % 16 == 0);
 
+// How a checkpoint stores its scales. They are kept as they are: neither type holds the other's
+// values.
+enum class ScaleType : uint8_t { kBf16, kF16 };
+
 // A rank's shard of one linear, or of several side by side (q, k, v; gate, up).
 struct PackedAwq {
   const void* tiles = nullptr;  // device, aligned to 16 bytes
   int outputs = 0;              // a multiple of kTileOutputs
   int inputs = 0;               // a multiple of kGroupInputs
+  ScaleType scale_type = ScaleType::kBf16;
 
   SLUICE_HOST_DEVICE int num_tiles() const { return outputs / kTileOutputs; }
   SLUICE_HOST_DEVICE int groups() const { return inputs / kGroupInputs; }

@@ -74,6 +74,9 @@ LaunchResult Repack(const AutoAwqTensors& tensors, const ShardRange& range, cons
       first_packed_output + range.num_outputs > packed.outputs) {
     return InvalidArguments("AWQ repack: the shard lies outside of its tensor");
   }
+  if (tensors.scale_type != packed.scale_type) {
+    return InvalidArguments("AWQ repack: scales of another type than the packed weight's");
+  }
   const dim3 grid(static_cast<unsigned>(packed.groups()),
                   static_cast<unsigned>(range.num_outputs / kTileOutputs));
   if (grid.x == 0 || grid.y == 0) return {};

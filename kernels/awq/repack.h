@@ -14,13 +14,14 @@ namespace sluice::kernels::awq {
 // One linear as stored, all of it, in device memory:
 //   qweight  i32 [inputs][outputs / 8]       4-bit values of outputs 8j + (0 2 4 6 1 3 5 7), lowest
 //   qzeros   i32 [inputs / 128][outputs / 8]  bits first
-//   scales   bf16 [inputs / 128][outputs]
+//   scales   bf16 or f16 [inputs / 128][outputs]
 struct AutoAwqTensors {
   const int32_t* qweight = nullptr;
   const int32_t* qzeros = nullptr;
   const uint16_t* scales = nullptr;
   int inputs = 0;
   int outputs = 0;
+  ScaleType scale_type = ScaleType::kBf16;
 };
 
 // The part of it that a rank holds.
@@ -32,7 +33,8 @@ struct ShardRange {
 };
 
 // Writes the shard's records into packed, whose inputs are the shard's, from the output
-// first_packed_output on (a multiple of 32): linears side by side are packed one after the other.
+// first_packed_output on (a multiple of 32): linears side by side are packed one after the other. All of
+// them have packed's type of scales.
 LaunchResult Repack(const AutoAwqTensors& tensors, const ShardRange& range, const PackedAwq& packed,
                     int first_packed_output, cudaStream_t stream);
 

@@ -55,12 +55,12 @@ struct Sums {
 
 // Adds one tile's group to sums. x: this lane's place in the slice's activations, at the group.
 template <int kTokenTiles>
-__device__ void AddTile(const uint8_t* record, const __nv_bfloat16* x, int row_stride, int lane,
-                        Sums<kTokenTiles>& sums) {
+__device__ void AddTile(const uint8_t* record, ScaleType scale_type, const __nv_bfloat16* x,
+                        int row_stride, int lane, Sums<kTokenTiles>& sums) {
   Sums<kTokenTiles> group;
   group.Clear();
   const auto* words = reinterpret_cast<const uint4*>(record);
-  const TileScales scales(record, lane);
+  const TileScales scales(record, scale_type, lane);
 #pragma unroll
   for (int chunk = 0; chunk < 2; ++chunk) {
     uint4 tokens_of[kTokenTiles][2];
@@ -181,8 +181,8 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
     device::WaitCopies<kStages - 1>();
     __syncwarp();
     const int group = unit % plan.groups_per_slice;
-    AddTile<kTokenTiles>(ring + stage * kTileBytes, own_x + group * kGroupInputs, row_stride, lane,
-                         sums);
+    AddTile<kTokenTiles>(ring + stage * kTileBytes, linear.weight.scale_type,
+                         own_x + group * kGroupInputs, row_stride, lane, sums);
     if (group == plan.groups_per_slice - 1 || unit == end_unit - 1) {
       WritePiece<kTokenTiles>(linear, slice, warp, unit / plan.groups_per_slice, lane, sums);
       sums.Clear();

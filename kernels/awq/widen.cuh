@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include <cstdint>
 
@@ -36,14 +37,14 @@ struct TileScales {
   float scale[2][2];  // [half][output g, output g + 8]
   WideZeros zeros[2];
 
-  __device__ TileScales(const uint8_t* record, int lane) {
+  __device__ TileScales(const uint8_t* record, ScaleType type, int lane) {
     const int g = lane / 4;
-    const auto* scales = reinterpret_cast<const __nv_bfloat162*>(record + kTileWordBytes);
+    const auto* scales = reinterpret_cast<const uint32_t*>(record + kTileWordBytes);
     const auto* words =
         reinterpret_cast<const uint32_t*>(record + kTileWordBytes + kTileScaleBytes);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float2 pair = __bfloat1622float2(scales[8 * half + g]);
+      const float2 pair = AsFloats(scales[8 * half + g], type);
       scale[half][0] = pair.x;
       scale[half][1] = pair.y;
       zeros[half] = {Pair(words[2 * half], g), Pair(words[2 * half + 1], g)};
@@ -51,6 +52,10 @@ struct TileScales {
   }
 
  private:
+  static __device__ float2 AsFloats(uint32_t pair, ScaleType type) {
+    return type == ScaleType::kF16 ? __half22float2(*reinterpret_cast<const __half2*>(&pair))
+                                   : __bfloat1622float2(AsBf16Pair(pair));
+  }
   static __device__ __nv_bfloat162 Pair(uint32_t word, int g) {
     return AsBf16Pair((word >> 4 * g & 0xfu) * 0x00010001u + 0x43004300u);
   }

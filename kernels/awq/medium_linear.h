@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// y = x W^T for 17 to 128 rows of x: batched decoding, where reading W and multiplying take about
+// as long as each other. A block computes 128 outputs of all rows over a run of groups. Weights are
+// widened once a block and multiplied with every tile of 8 tokens; weights and activations come
+// through one ring in shared memory.
+//
+// The result is left as partial sums (SplitPlan); the kernel that reads them next adds them up.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "kernels/awq/packed_awq.h"
+#include "kernels/awq/split_plan.h"
+#include "kernels/host/launch_result.h"
+
+namespace sluice::kernels::awq {
+
+inline constexpr int kMaxMediumRows = 128;
+
+struct MediumLinear {
+  PackedAwq weight;
+  const __nv_bfloat16* x = nullptr;  // [rows][inputs], aligned to 16 bytes
+  int rows = 0;                      // 1 .. kMaxMediumRows
+  SplitPlan plan;                    // PlanMediumLinear's
+  float* partials = nullptr;         // [plan.slices * plan.max_pieces][rows][outputs]
+};
+
+// The plan for a shape and number of rows on a GPU of num_sms multiprocessors.
+SplitPlan PlanMediumLinear(int outputs, int inputs, int rows, int num_sms);
+
+LaunchResult RunMediumLinear(const MediumLinear& linear, cudaStream_t stream);
+
+}  // namespace sluice::kernels::awq

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/awq/linear_output.cuh"
+#include "kernels/awq/sum_pieces.h"
+
+namespace sluice::kernels::awq {
+namespace {
+
+constexpr int kThreads = 256;
+
+__global__ void __launch_bounds__(kThreads) SumPiecesKernel(LinearOutput output, float* out) {
+  const int column = 4 * (static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x));
+  if (column >= output.outputs) return;
+  for (int row = static_cast<int>(blockIdx.y); row < output.rows;
+       row += static_cast<int>(gridDim.y)) {
+    *reinterpret_cast<float4*>(out + int64_t{row} * output.outputs + column) =
+        Load4(output, row, column);
+  }
+}
+
+}  // namespace
+
+LaunchResult SumPieces(const LinearOutput& output, float* out, cudaStream_t stream) {
+  if (output.outputs % 4 != 0) {
+    return InvalidArguments("sum of pieces: the outputs must be a multiple of 4");
+  }
+  if (output.rows == 0 || output.outputs == 0 || output.float_values == out) return {};
+  constexpr int kMaxRows = 65535;  // of a grid
+  const dim3 grid(static_cast<unsigned>((output.outputs / 4 + kThreads - 1) / kThreads),
+                  static_cast<unsigned>(output.rows < kMaxRows ? output.rows : kMaxRows));
+  SumPiecesKernel<<<grid, kThreads, 0, stream>>>(output, out);
+  return AfterLaunch("sum of pieces");
+}
+
+}  // namespace sluice::kernels::awq
