@@ -303,8 +303,9 @@ TEST(CpuExecutorTest, ContradictionsFailTheRankAndAbortTheGroup) {
               HasSubstr("row 0 reaches position 65 with 1 pages"));
   EXPECT_THAT(failure({}, {row0}, {page1}, {{.row = 0, .ids = {2048}}}),
               HasSubstr("row 0 has the id 2048"));
-  EXPECT_THAT(failure({}, {row0}, {page1}, {{.row = 0, .ids = {}}}),
-              HasSubstr("row 0 has the id -1"));  // nothing was sampled yet
+  EXPECT_THAT(
+      failure({}, {row0}, {page1}, {{.row = 0, .ids = {}}}),
+      HasSubstr("row 0 goes on from an id, but none was sampled"));  // nothing was sampled yet
   EXPECT_THAT(failure({}, {}, {}, {}, {{.from = 1, .to = 64}}), HasSubstr("copied to page 64"));
   EXPECT_THAT(failure({}, {}, {}, {}, {{.from = 2, .to = 2}}), HasSubstr("copied to page 2"));
   EXPECT_THAT(failure({}, {}, {}, {}, {{.from = 1, .to = kScratchPage}}), HasSubstr("to page 0"));

@@ -97,6 +97,7 @@ std::vector<RowSample> DrawMany(const std::vector<float>& logits, const RowAdd::
                   .num_pages = 2,
                   .max_batched_tokens = kRowsAtOnce,
                   .vocab_size = golden.width});
+  RowOutputs outputs(kRowsAtOnce);
   std::vector<float> batch;
   for (int i = 0; i < kRowsAtOnce; ++i) batch.insert(batch.end(), logits.begin(), logits.end());
   std::vector<RowSample> all;
@@ -115,8 +116,9 @@ std::vector<RowSample> DrawMany(const std::vector<float>& logits, const RowAdd::
     }
     StepBatch step;
     EXPECT_TRUE(table.Apply(plan, &step).ok());
+    outputs.Apply(plan);
     std::vector<RowSample> samples;
-    EXPECT_TRUE(sampler.Sample(batch, step, &table, &samples).ok());
+    EXPECT_TRUE(sampler.Sample(batch, step, &outputs, &samples).ok());
     all.insert(all.end(), samples.begin(), samples.end());
     plan.released_rows.clear();
     for (RowId row = 0; row < kRowsAtOnce; ++row) plan.released_rows.push_back(row);

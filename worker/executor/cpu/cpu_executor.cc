@@ -13,12 +13,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/cpu/attention.h"
 #include "kernels/cpu/thread_pool.h"
 #include "proto/wire/status_macros.h"
 #include "worker/executor/cpu/prompt_scorer.h"
+#include "worker/executor/cpu/row_outputs.h"
 #include "worker/executor/cpu/row_sampler.h"
-#include "worker/executor/cpu/row_table.h"
 #include "worker/executor/cpu/timed_communicator.h"
+#include "worker/executor/row_table.h"
 #include "worker/model/kv_cache.h"
 #include "worker/model/qwen3_model.h"
 
@@ -72,6 +74,7 @@ class CpuExecutor::Impl {
         pool_(NumThreads(options.threads, communicator->world_size())),
         communicator_(communicator),
         rows_(LimitsOf(folder.config(), options)),
+        outputs_(options.max_rows),
         sampler_(vocab_size_, NumTokenIds(folder, options), options.processed_logprobs, &pool_),
         scorer_(vocab_size_, NumTokenIds(folder, options), communicator->rank() == 0, &pool_) {}
 
@@ -116,6 +119,8 @@ class CpuExecutor::Impl {
  private:
   void Loop();
   absl::StatusOr<StepResult> Run(const StepPlan& plan);
+  // The parts of batch_ that only this executor knows: ids sampled last, and places_.
+  void CompleteBatch();
   // Fills result->samples on rank 0 and tells every rank the ids, and with them how many drafts of
   // each row were accepted.
   absl::Status SampleAndShare(StepResult* result);
@@ -133,10 +138,12 @@ class CpuExecutor::Impl {
 
   // Of the step thread.
   RowTable rows_;
+  RowOutputs outputs_;
   RowSampler sampler_;
   PromptScorer scorer_;
   StepBatch batch_;
-  std::vector<float> logits_;         // rank 0: [logits_of][vocab]
+  std::vector<kernels::cpu::TokenPlace> places_;  // of batch_; point into the rows' page tables
+  std::vector<float> logits_;                     // rank 0: [logits_of][vocab]
   std::vector<TokenId> sampled_ids_;  // [logits_of]; kNoToken where a draft was rejected
 
   std::mutex mutex_;
@@ -179,13 +186,15 @@ absl::StatusOr<StepResult> CpuExecutor::Impl::Run(const StepPlan& plan) {
   const auto start = std::chrono::steady_clock::now();
   communicator_.TakeElapsed();
   SLUICE_RETURN_IF_ERROR(rows_.Apply(plan, &batch_));
+  outputs_.Apply(plan);
+  CompleteBatch();
   for (const PageCopy& copy : plan.page_copies) cache_->CopyPage(copy.from, copy.to);
   const size_t num_logits =
       communicator_.rank() == 0 ? batch_.logits_of.size() * static_cast<size_t>(vocab_size_) : 0;
   if (logits_.size() < num_logits) logits_.resize(num_logits);
   SLUICE_RETURN_IF_ERROR(model_->Forward({.ids = batch_.ids,
                                           .positions = batch_.positions,
-                                          .places = batch_.places,
+                                          .places = places_,
                                           .logits_of = batch_.logits_of},
                                          *cache_, std::span(logits_).first(num_logits)));
   StepResult result;
@@ -197,12 +206,24 @@ absl::StatusOr<StepResult> CpuExecutor::Impl::Run(const StepPlan& plan) {
   return result;
 }
 
+void CpuExecutor::Impl::CompleteBatch() {
+  places_.clear();
+  for (const StepBatch::Run& run : batch_.runs) {
+    const PageId* pages = rows_.row(run.row).pages.data();
+    TokenId& first = batch_.ids[static_cast<size_t>(run.first_token)];
+    if (first == kSampledLast) first = outputs_.row(run.row).last_sampled;
+    for (int32_t i = 0; i < run.num_tokens; ++i) {
+      places_.push_back({.page_table = pages, .position = run.position + i});
+    }
+  }
+}
+
 absl::Status CpuExecutor::Impl::SampleAndShare(StepResult* result) {
   const std::vector<StepBatch::SampledRow>& rows = batch_.sampled_rows;
   const bool samples_here = communicator_.rank() == 0;
   sampled_ids_.assign(batch_.logits_of.size(), kNoToken);
   if (samples_here) {
-    SLUICE_RETURN_IF_ERROR(sampler_.Sample(logits_, batch_, &rows_, &result->samples));
+    SLUICE_RETURN_IF_ERROR(sampler_.Sample(logits_, batch_, &outputs_, &result->samples));
     for (size_t i = 0; i < rows.size(); ++i) {
       const std::span<TokenId> ids = SampledIdsOf(rows[i]);
       const std::vector<SampledToken>& tokens = result->samples[i].tokens;
@@ -210,7 +231,7 @@ absl::Status CpuExecutor::Impl::SampleAndShare(StepResult* result) {
       // A failed row goes on with the id 0 until the engine releases it: any valid id will do.
       if (!result->samples[i].bad_logits) continue;
       ids[tokens.size()] = 0;
-      rows_.AppendSample(rows[i].row, 0);
+      outputs_.Append(rows[i].row, 0);
     }
   }
   SLUICE_RETURN_IF_ERROR(communicator_.Broadcast(std::as_writable_bytes(std::span(sampled_ids_))));
@@ -218,7 +239,7 @@ absl::Status CpuExecutor::Impl::SampleAndShare(StepResult* result) {
     int num_kept = 0;
     for (const TokenId id : SampledIdsOf(row)) {
       if (id == kNoToken) break;
-      if (!samples_here) rows_.AppendSample(row.row, id);
+      if (!samples_here) outputs_.Append(row.row, id);
       ++num_kept;
     }
     rows_.AcceptDrafts(row.row, num_kept - 1);

@@ -10,8 +10,8 @@
 
 #include "absl/status/status.h"
 #include "kernels/cpu/thread_pool.h"
-#include "worker/executor/cpu/row_table.h"
 #include "worker/executor/executor.h"
+#include "worker/executor/row_table.h"
 #include "worker/model/qwen3_model.h"
 
 namespace sluice::worker {

@@ -48,10 +48,10 @@ RowSampler::RowSampler(int vocab_size, int num_token_ids, bool processed_logprob
       samplers_(static_cast<size_t>(pool->num_threads())) {}
 
 absl::Status RowSampler::Sample(std::span<const float> logits, const StepBatch& batch,
-                                RowTable* table, std::vector<RowSample>* samples) {
+                                RowOutputs* outputs, std::vector<RowSample>* samples) {
   const auto& rows = batch.sampled_rows;
   for (const StepBatch::SampledRow& row : rows) {
-    if (table->row(row.row).sampling == nullptr) {
+    if (outputs->row(row.row).sampling == nullptr) {
       return absl::InternalError(
           absl::StrCat("row ", row.row, " came without sampling parameters"));
     }
@@ -64,25 +64,25 @@ absl::Status RowSampler::Sample(std::span<const float> logits, const StepBatch& 
     for (size_t i = first; i < rows.size(); i += threads) {
       const auto begin = static_cast<size_t>(rows[i].first_logits) * width;
       const auto size = static_cast<size_t>(rows[i].num_logits()) * width;
-      (*samples)[i] = SampleRow(logits.subspan(begin, size), rows[i], table, &samplers_[first]);
+      (*samples)[i] = SampleRow(logits.subspan(begin, size), rows[i], outputs, &samplers_[first]);
     }
   });
   return absl::OkStatus();
 }
 
 RowSample RowSampler::SampleRow(std::span<const float> logits, const StepBatch::SampledRow& row,
-                                RowTable* table, kernels::cpu::Sampler* sampler) const {
+                                RowOutputs* outputs, kernels::cpu::Sampler* sampler) const {
   const auto width = static_cast<size_t>(vocab_size_);
   RowSample sample;
   sample.row = row.row;
   for (size_t i = 0; i <= row.drafts.size(); ++i) {
     std::optional<SampledToken> token =
-        SampleToken(logits.subspan(i * width, width), table->row(row.row), sampler);
+        SampleToken(logits.subspan(i * width, width), outputs->row(row.row), sampler);
     if (!token) {
       sample.bad_logits = true;
       return sample;
     }
-    table->AppendSample(row.row, token->id);
+    outputs->Append(row.row, token->id);
     sample.tokens.push_back(*std::move(token));
     if (i < row.drafts.size() && sample.tokens.back().id != row.drafts[i]) break;
   }
@@ -90,7 +90,7 @@ RowSample RowSampler::SampleRow(std::span<const float> logits, const StepBatch::
 }
 
 std::optional<SampledToken> RowSampler::SampleToken(std::span<const float> logits,
-                                                    const RowTable::Row& state,
+                                                    const RowOutputs::Row& state,
                                                     kernels::cpu::Sampler* sampler) const {
   const std::vector<kernels::cpu::LogitBias> bias = BiasOf(state.sampling->params);
   const kernels::cpu::SampleResult result = sampler->Sample(

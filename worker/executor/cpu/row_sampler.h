@@ -13,8 +13,9 @@
 #include "kernels/cpu/sampling/sampling.h"
 #include "kernels/cpu/thread_pool.h"
 #include "worker/base/ids.h"
-#include "worker/executor/cpu/row_table.h"
+#include "worker/executor/cpu/row_outputs.h"
 #include "worker/executor/executor.h"
+#include "worker/executor/row_table.h"
 
 namespace sluice::worker {
 
@@ -26,16 +27,17 @@ class RowSampler {
              kernels::cpu::ThreadPool* pool);
 
   // logits [batch.logits_of.size()][vocab_size]. samples gets one entry per sampled row, in order;
-  // the tokens are appended to the rows of table. INTERNAL when a row came without sampling
+  // the tokens are appended to the rows of outputs. INTERNAL when a row came without sampling
   // parameters.
-  absl::Status Sample(std::span<const float> logits, const StepBatch& batch, RowTable* table,
+  absl::Status Sample(std::span<const float> logits, const StepBatch& batch, RowOutputs* outputs,
                       std::vector<RowSample>* samples);
 
  private:
   RowSample SampleRow(std::span<const float> logits, const StepBatch::SampledRow& row,
-                      RowTable* table, kernels::cpu::Sampler* sampler) const;
+                      RowOutputs* outputs, kernels::cpu::Sampler* sampler) const;
   // Nothing: the logits are bad.
-  std::optional<SampledToken> SampleToken(std::span<const float> logits, const RowTable::Row& state,
+  std::optional<SampledToken> SampleToken(std::span<const float> logits,
+                                          const RowOutputs::Row& state,
                                           kernels::cpu::Sampler* sampler) const;
 
   const int vocab_size_;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // RowTable: what a rank remembers of the running sequences between steps, advanced by each
 // StepPlan's delta; and the batch that a plan makes of it. Every rank keeps the same table, but for
-// the sampling state, which only rank 0 has.
+// the sampling parameters, which only rank 0 has. It never knows what was sampled: that lives where
+// the executor samples, and steps may be ahead of it.
 //
 // Plans are checked against the table: a contradiction is a bug of the scheduler, reported as
-// INTERNAL before any memory is touched. Used by the step thread.
+// INTERNAL before any memory is touched. Used by one thread.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "kernels/cpu/attention.h"
-#include "kernels/cpu/sampling/token_history.h"
 #include "worker/base/ids.h"
 #include "worker/base/step_plan.h"
 
@@ -26,12 +25,22 @@ struct RowTableLimits {
   int vocab_size = 0;  // rows of the embedding
 };
 
-// The tokens of one step, as Qwen3Model::Forward takes them.
+// In StepBatch::ids: the id that the token's row sampled last.
+inline constexpr TokenId kSampledLast = -1;
+
+// The tokens of one step, rows one after the other in the plan's order.
 struct StepBatch {
   std::vector<TokenId> ids;
   std::vector<int32_t> positions;
-  std::vector<kernels::cpu::TokenPlace> places;  // point into the rows' page tables
-  std::vector<int32_t> logits_of;                // indices of the tokens to sample after
+  std::vector<int32_t> logits_of;  // indices of the tokens to sample after
+  // The tokens of one row.
+  struct Run {
+    RowId row = 0;
+    int32_t first_token = 0;  // index in ids
+    int32_t num_tokens = 0;
+    int32_t position = 0;  // of the first token in its row
+  };
+  std::vector<Run> runs;
   struct SampledRow {
     RowId row = 0;
     int first_logits = 0;  // index into logits_of; the drafts' follow
@@ -55,12 +64,9 @@ class RowTable {
   struct Row {
     bool used = false;
     int32_t position = 0;  // of the next token
-    TokenId last_sampled = -1;
+    bool sampled = false;  // a step that samples was planned: the row has a last id
     std::vector<PageId> pages;
-    // Rank 0 only.
-    std::shared_ptr<const RowAdd::Sampling> sampling;
-    kernels::cpu::TokenHistory history;  // filled when the parameters use a penalty
-    int64_t num_outputs = 0;             // ids generated, sampling->output included
+    std::shared_ptr<const RowAdd::Sampling> sampling;  // rank 0 only
   };
 
   explicit RowTable(const RowTableLimits& limits);
@@ -70,9 +76,6 @@ class RowTable {
   // batch.
   absl::Status Apply(const StepPlan& plan, StepBatch* batch);
 
-  // The row's next token was sampled. REQUIRES: the row is in the last batch's sampled_rows. Rows
-  // may be appended to in parallel, each by one thread.
-  void AppendSample(RowId row, TokenId id);
   // So many drafts of the row's last step equalled their samples: their keys and values stay.
   void AcceptDrafts(RowId row, int num_accepted);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "worker/executor/cpu/row_table.h"
+#include "worker/executor/row_table.h"
 
 #include "absl/strings/str_cat.h"
 #include "proto/wire/status_macros.h"
@@ -10,11 +10,6 @@ namespace {
 template <typename... Args>
 absl::Status Contradiction(const Args&... args) {
   return absl::InternalError(absl::StrCat("the step plan contradicts the row table: ", args...));
-}
-
-bool UsesHistory(const SamplingParams& params) {
-  return params.repetition_penalty != 1.0f || params.presence_penalty != 0.0f ||
-         params.frequency_penalty != 0.0f;
 }
 
 }  // namespace
@@ -53,13 +48,6 @@ absl::Status RowTable::Add(const RowAdd& add) {
   row.used = true;
   row.position = add.position;
   row.sampling = add.sampling;
-  if (add.sampling != nullptr) {
-    row.num_outputs = static_cast<int64_t>(add.sampling->output.size());
-    if (UsesHistory(add.sampling->params)) {
-      row.history.AddPrompt(add.sampling->prompt);
-      row.history.AddOutput(add.sampling->output);
-    }
-  }
   return absl::OkStatus();
 }
 
@@ -109,21 +97,28 @@ absl::Status RowTable::Advance(const RowStep& step, StepBatch* batch) {
                              .num_tokens = step.num_prompt_logprobs,
                              .position = row->position});
   }
+  if (step.ids.empty() && !row->sampled) {
+    return Contradiction("row ", step.row, " goes on from an id, but none was sampled");
+  }
+  batch->runs.push_back({.row = step.row,
+                         .first_token = static_cast<int32_t>(batch->ids.size()),
+                         .num_tokens = tokens,
+                         .position = row->position});
   const int num_drafts = static_cast<int>(step.drafts.size());
   for (int i = 0; i < tokens; ++i) {
-    const TokenId id = i >= tokens - num_drafts
-                           ? step.drafts[static_cast<size_t>(i - (tokens - num_drafts))]
-                       : step.ids.empty() ? row->last_sampled
+    const bool sampled_last = step.ids.empty() && i == 0;
+    const TokenId id = sampled_last       ? kSampledLast
+                       : step.ids.empty() ? step.drafts[static_cast<size_t>(i - 1)]
                                           : step.ids[static_cast<size_t>(i)];
-    if (id < 0 || id >= limits_.vocab_size) {
+    if ((id < 0 || id >= limits_.vocab_size) && !sampled_last) {
       return Contradiction("row ", step.row, " has the id ", id, " at position ", row->position);
     }
     batch->ids.push_back(id);
     batch->positions.push_back(row->position);
-    batch->places.push_back({.page_table = row->pages.data(), .position = row->position});
     ++row->position;
   }
   if (step.sample) {
+    row->sampled = true;
     batch->sampled_rows.push_back({.row = step.row,
                                    .first_logits = static_cast<int>(batch->logits_of.size()),
                                    .drafts = step.drafts});
@@ -133,15 +128,6 @@ absl::Status RowTable::Advance(const RowStep& step, StepBatch* batch) {
   // Until AcceptDrafts the row stands where the drafts begin.
   row->position -= num_drafts;
   return absl::OkStatus();
-}
-
-void RowTable::AppendSample(RowId row, TokenId id) {
-  Row& state = rows_[static_cast<size_t>(row)];
-  state.last_sampled = id;
-  ++state.num_outputs;
-  if (state.sampling != nullptr && UsesHistory(state.sampling->params)) {
-    state.history.AddOutput({&id, 1});
-  }
 }
 
 void RowTable::AcceptDrafts(RowId row, int num_accepted) {
