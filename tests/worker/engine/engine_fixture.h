@@ -4,9 +4,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <functional>
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -102,9 +104,13 @@ class RecordingEvents final : public EngineEvents {
   void OnRefused(const absl::Status&) override { ++num_refused; }
   void OnBadLogits() override { ++num_bad_logits; }
 
-  SchedulerLoad WaitForIdle(int times = 1) {
+  SchedulerLoad WaitForIdle() {
+    return WaitForIdle([](const SchedulerLoad&) { return true; });
+  }
+  // Until the engine idles with such a load: it may say that it is idle more than once.
+  SchedulerLoad WaitForIdle(const std::function<bool(const SchedulerLoad&)>& is_awaited) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return num_idle_ >= times; });
+    changed_.wait(lock, [&] { return num_idle_ > 0 && is_awaited(idle_); });
     return idle_;
   }
   // The first request's, once it has ended; its sink hears of the end a moment earlier.
