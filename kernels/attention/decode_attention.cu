@@ -32,23 +32,27 @@ __device__ int ItemsOf(int length, int slots_per_item) {
 
 // One block. Every warp of the GPU should get one item if rows allow it.
 __global__ void __launch_bounds__(kPlanThreads) DecodePlanKernel(DecodePlan plan, int num_warps) {
-  __shared__ float scratch[kPlanThreads / device::kWarpSize];
-  __shared__ int slots_per_item;
-  float own = 0.0f;  // exact: below 2^24 pages
-  for (int row = static_cast<int>(threadIdx.x); row < plan.rows; row += kPlanThreads) {
-    own += static_cast<float>((plan.lengths[row] + kPageSlots - 1) / kPageSlots);
+  __shared__ int scratch[kPlanThreads / device::kWarpSize];
+  const int thread = static_cast<int>(threadIdx.x);
+  int own_pages = 0;
+  for (int row = thread; row < plan.rows; row += kPlanThreads) {
+    own_pages += ItemsOf(plan.lengths[row], kPageSlots);
   }
-  const float pages = device::BlockSum(own, scratch);
-  if (threadIdx.x == 0) {
-    const int64_t work = static_cast<int64_t>(pages) * plan.num_kv_heads;
-    const int64_t pages_per_item = (work + num_warps - 1) / num_warps;
-    slots_per_item = static_cast<int>(pages_per_item > 1 ? pages_per_item : 1) * kPageSlots;
+  const int64_t work =
+      int64_t{device::BlockPrefixSum(own_pages, scratch).total} * plan.num_kv_heads;
+  const int pages_per_item = static_cast<int>((work + num_warps - 1) / num_warps);
+  const int slots_per_item = (pages_per_item > 1 ? pages_per_item : 1) * kPageSlots;
+  int first = 0;
+  for (int begin = 0; begin < plan.rows; begin += kPlanThreads) {
+    __syncthreads();  // scratch was read
+    const int row = begin + thread;
+    const int items = row < plan.rows ? ItemsOf(plan.lengths[row], slots_per_item) : 0;
+    const device::PrefixSum sum = device::BlockPrefixSum(items, scratch);
+    if (row < plan.rows) plan.workspace.first_item[row] = first + sum.before;
+    first += sum.total;
+  }
+  if (thread == 0) {
     *plan.workspace.slots_per_item = slots_per_item;
-    int first = 0;
-    for (int row = 0; row < plan.rows; ++row) {
-      plan.workspace.first_item[row] = first;
-      first += ItemsOf(plan.lengths[row], slots_per_item);
-    }
     plan.workspace.first_item[plan.rows] = first;
   }
 }
@@ -61,6 +65,7 @@ struct Item {
   int index;       // among all items of the KV head
   int num_of_row;  // items of the row
   int begin, end;  // slots
+  const int32_t* pages;  // the row's
 };
 
 __device__ Item ItemAt(const DecodeAttention& p, int work) {
@@ -82,6 +87,7 @@ __device__ Item ItemAt(const DecodeAttention& p, int work) {
   const int slots = *p.workspace.slots_per_item;
   item.begin = (item.index - first_item[low]) * slots;
   item.end = min(item.begin + slots, p.lengths[low]);
+  item.pages = p.page_tables + int64_t{p.table_rows[low]} * p.max_pages;
   return item;
 }
 
@@ -89,7 +95,7 @@ __device__ Item ItemAt(const DecodeAttention& p, int work) {
 // lies there was never written or may be anything.
 __device__ void CopySlots(const DecodeAttention& p, const Item& item, int first, uint8_t* stage,
                           int lane) {
-  const int page = p.page_tables[int64_t{item.row} * p.max_pages + first / kPageSlots];
+  const int page = item.pages[first / kPageSlots];
   const int64_t offset = p.pages.Offset(page, item.kv_head, first % kPageSlots);
   constexpr int kVectors = kHeadDim * 2 / 16;  // of a slot
 #pragma unroll

@@ -45,7 +45,8 @@ LaunchResult RunDecodePlan(const DecodePlan& plan, cudaStream_t stream);
 struct DecodeAttention {
   const __nv_bfloat16* q = nullptr;  // [rows][num_q_heads][kHeadDim]
   KvPages pages;
-  const int32_t* page_tables = nullptr;  // device, [rows][max_pages]
+  const int32_t* page_tables = nullptr;  // device, [any number][max_pages]
+  const int32_t* table_rows = nullptr;   // device, [rows]: which of page_tables a row uses
   int max_pages = 0;
   const int32_t* lengths = nullptr;  // as in the plan
   int rows = 0;

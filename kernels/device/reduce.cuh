@@ -27,4 +27,30 @@ __device__ inline float BlockSum(float value, float* scratch) {
   return sum;
 }
 
+struct PrefixSum {
+  int before = 0;  // over the threads before this one
+  int total = 0;   // over all
+};
+
+// scratch and requirements: as BlockSum's.
+__device__ inline PrefixSum BlockPrefixSum(int value, int* scratch) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  const int own_warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  int up_to_own = value;
+#pragma unroll
+  for (int offset = 1; offset < kWarpSize; offset *= 2) {
+    const int below = __shfl_up_sync(0xffffffffu, up_to_own, offset);
+    if (lane >= offset) up_to_own += below;
+  }
+  if (lane == kWarpSize - 1) scratch[own_warp] = up_to_own;
+  __syncthreads();
+  PrefixSum sum = {up_to_own - value, 0};
+  const int num_warps = static_cast<int>(blockDim.x) / kWarpSize;
+  for (int warp = 0; warp < num_warps; ++warp) {
+    if (warp < own_warp) sum.before += scratch[warp];
+    sum.total += scratch[warp];
+  }
+  return sum;
+}
+
 }  // namespace sluice::kernels::device

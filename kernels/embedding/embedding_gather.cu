@@ -10,7 +10,9 @@ constexpr int kThreads = 256;
 
 __global__ void __launch_bounds__(kThreads) EmbeddingGatherKernel(EmbeddingGather gather) {
   const int row = static_cast<int>(blockIdx.x);
-  const int64_t place = int64_t{gather.ids[row]} - gather.first_id;
+  int id = gather.ids[row];
+  if (id < 0) id = gather.last_ids[-1 - id];
+  const int64_t place = int64_t{id} - gather.first_id;
   const bool here = place >= 0 && place < gather.vocab_rows;
   const __nv_bfloat16* from = gather.table + (here ? place * gather.width : 0);
   float* to = gather.out + int64_t{row} * gather.width;

@@ -17,7 +17,10 @@ struct EmbeddingGather {
   int first_id = 0;
   int vocab_rows = 0;
   int width = 0;                 // a multiple of 4
-  const int32_t* ids = nullptr;  // device, [rows]
+  const int32_t* ids = nullptr;  // device, [rows]; a negative one means last_ids[-1 - id]
+  // Device: ids that an earlier step sampled, which the host has not seen. May be null when no id
+  // is negative.
+  const int32_t* last_ids = nullptr;
   int rows = 0;
   float* out = nullptr;  // [rows][width]
 };

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -232,9 +233,12 @@ void BenchDecode(Report& report, const Gpu& gpu, int rows, int length) {
   const Cache cache(rng, rows, length, layers);
   const int items = attention::MaxDecodeItems(rows, kKvHeads, gpu.num_sms);
   const size_t partials = size_t{1} * items * kKvHeads * attention::kMaxGroup;
-  Memory<int32_t> lengths(static_cast<size_t>(rows)), slots(1),
-      first(static_cast<size_t>(rows) + 1);
+  Memory<int32_t> lengths(static_cast<size_t>(rows)), table_rows(static_cast<size_t>(rows)),
+      slots(1), first(static_cast<size_t>(rows) + 1);
   lengths.Fill(std::vector<int32_t>(static_cast<size_t>(rows), length));
+  std::vector<int32_t> order(static_cast<size_t>(rows));
+  std::iota(order.begin(), order.end(), 0);
+  table_rows.Fill(order);
   const Memory<float> partial_out(partials * kHeadDim);
   const Memory<float2> partial_sums(partials);
   const size_t width = size_t{1} * rows * kQueryHeads * kHeadDim;
@@ -243,6 +247,7 @@ void BenchDecode(Report& report, const Gpu& gpu, int rows, int length) {
   attention::DecodeAttention p;
   p.q = q.get();
   p.page_tables = cache.tables.get();
+  p.table_rows = table_rows.get();
   p.max_pages = cache.max_pages;
   p.lengths = lengths.get();
   p.rows = rows;

@@ -7,6 +7,7 @@
 // both together stay below 2^-7 of the largest value that was averaged, about 4.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "kernels/attention/decode_attention.h"
 #include "kernels/attention/prefill_attention.h"
@@ -91,20 +92,28 @@ class AttentionTest : public CudaTest {
   void Decode(std::vector<int> lengths, int kv_heads, int group) {
     std::mt19937 rng(5);
     const PagedRows rows(rng, lengths, kv_heads);
+    // A row of the batch has its pages anywhere in the table.
+    std::vector<int32_t> table_rows(lengths.size());
+    std::iota(table_rows.begin(), table_rows.end(), 0);
+    std::shuffle(table_rows.begin(), table_rows.end(), rng);
     const int num_rows = static_cast<int>(lengths.size()), num_heads = kv_heads * group;
     const size_t width = static_cast<size_t>(num_heads) * kHeadDim;
     const std::vector<__nv_bfloat16> q = RandomBf16(rng, width * lengths.size(), 1.0f);
     const std::vector<float> q_floats = ToFloats(q);
     std::vector<cpu::TokenPlace> places;
-    for (size_t row = 0; row < lengths.size(); ++row)
-      places.push_back({rows.table(row), lengths[row] - 1});
+    for (size_t row = 0; row < table_rows.size(); ++row) {
+      const auto table_row = static_cast<size_t>(table_rows[row]);
+      lengths[row] = rows.lengths[table_row];
+      places.push_back({rows.table(table_row), lengths[row] - 1});
+    }
     std::vector<float> expected(q.size());
     cpu::PagedAttention(rows.cpu_pages, places.data(), num_rows, q_floats.data(),
                         static_cast<int64_t>(width), num_heads, kScale, expected.data(),
                         static_cast<int64_t>(width), pool_);
 
     const DeviceArray<__nv_bfloat16> keys(rows.keys), values(rows.values), q_device(q);
-    const DeviceArray<int32_t> tables(rows.tables), lengths_device(lengths);
+    const DeviceArray<int32_t> tables(rows.tables), table_rows_device(table_rows),
+        lengths_device(lengths);
     const int max_items = MaxDecodeItems(num_rows, kv_heads, NumSms());
     const size_t partials = static_cast<size_t>(max_items) * kv_heads * kMaxGroup;
     DeviceArray<int32_t> slots_per_item(1), first_item(lengths.size() + 1);
@@ -120,6 +129,7 @@ class AttentionTest : public CudaTest {
     attention.q = q_device.get();
     attention.pages = {keys.get(), values.get(), kv_heads};
     attention.page_tables = tables.get();
+    attention.table_rows = table_rows_device.get();
     attention.max_pages = rows.max_pages;
     attention.lengths = lengths_device.get();
     attention.rows = num_rows;

@@ -117,12 +117,15 @@ TEST_F(ElementwiseTest, GathersItsShardOfTheEmbedding) {
   constexpr int kWidth = 384, kFirst = 100, kRows = 50;
   const std::vector<__nv_bfloat16> table = RandomBf16(rng_, size_t{kRows} * kWidth, 1.0f);
   const std::vector<int32_t> ids = {99, 100, 149, 150, 0, 120};
+  // The last two as the first and third row have sampled them.
+  const std::vector<int32_t> sent = {99, 100, 149, 150, -1, -3}, last_ids = {0, 149, 120};
   const DeviceArray<__nv_bfloat16> table_device(table);
-  const DeviceArray<int32_t> ids_device(ids);
+  const DeviceArray<int32_t> ids_device(sent), last_ids_device(last_ids);
   DeviceArray<float> out(ids.size() * kWidth);
   ExpectOk(
       embedding::RunEmbeddingGather({table_device.get(), kFirst, kRows, kWidth, ids_device.get(),
-                                     static_cast<int>(ids.size()), out.get()},
+                                     last_ids_device.get(), static_cast<int>(ids.size()),
+                                     out.get()},
                                     nullptr));
   std::vector<float> expected(ids.size() * kWidth);
   cpu::EmbeddingGather({table.data(), cpu::FloatType::kBf16, kRows, kWidth, kFirst}, ids,
