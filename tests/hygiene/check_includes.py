@@ -25,9 +25,10 @@ EDGES = {
     "kernels/embedding": ["kernels/host", "kernels/device"],
     "kernels/rope": ["kernels/attention", "kernels/awq", "kernels/host", "kernels/device"],
     # worker: downward only. main -> service -> engine -> {scheduler, executor}; scheduler -> cache -> base;
-    # executor -> model -> {weights, parallel, kernels} -> base.
+    # executor -> model -> {weights, parallel, kernels} -> device -> base.
     "worker/base": ["proto/wire"],
     "worker/vocabulary": ["worker/base", "proto/wire"],
+    "worker/device": ["kernels/host", "proto/wire"],
     "worker/parallel": ["worker/base", "proto/wire"],
     "worker/weights": ["worker/base", "worker/parallel", "kernels/cpu", "proto/wire"],
     "worker/model": ["worker/weights", "worker/parallel", "worker/base", "kernels/cpu", "proto/wire"],
@@ -35,6 +36,9 @@ EDGES = {
     "worker/executor/cpu": ["worker/executor", "worker/model", "worker/weights", "worker/parallel",
                             "worker/vocabulary", "worker/base", "kernels/cpu", "kernels/cpu/sampling",
                             "proto/wire"],
+    "worker/executor/cuda": ["worker/executor", "worker/model", "worker/weights", "worker/parallel",
+                             "worker/device", "worker/base", "kernels/awq", "kernels/attention", "kernels/host",
+                             "kernels/cpu", "proto/wire"],
     "worker/cache": ["worker/base", "proto/wire"],
     "worker/scheduler": ["worker/cache", "worker/base", "proto/wire"],
     "worker/engine": ["worker/scheduler", "worker/cache", "worker/executor", "worker/base", "proto/wire"],

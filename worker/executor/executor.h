@@ -63,6 +63,10 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
+  // KV pages that this rank has, the scratch page included. Constant. Plans name pages below the
+  // least of all ranks.
+  virtual int num_pages() const = 0;
+
   // Queues a step and returns at once. REQUIRES: plan.step is one more than the last one; rows,
   // positions and page tables are consistent (the scheduler's invariant). At most two steps are in
   // flight.

@@ -53,6 +53,8 @@ inline std::vector<TokenId> Continuation(const std::vector<TokenId>& ids, int n,
 
 class FakeExecutor final : public Executor {
  public:
+  int num_pages() const override { return 1 << 24; }
+
   absl::Status Submit(StepPlan plan) override {
     plans_.push_back(std::move(plan));
     return plans_.size() <= 2 ? absl::OkStatus() : absl::InternalError("three steps in flight");

@@ -23,6 +23,7 @@ class ModelledExecutor final : public Executor {
  public:
   ModelledExecutor(FakeExecutor& inner, FakeClock& clock) : inner_(inner), clock_(clock) {}
 
+  int num_pages() const override { return inner_.num_pages(); }
   absl::Status Submit(StepPlan plan) override {
     microseconds cost(5000);
     for (const RowStep& row : plan.rows) cost += row.num_tokens() * microseconds(500);

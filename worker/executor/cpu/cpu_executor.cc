@@ -96,6 +96,8 @@ class CpuExecutor::Impl {
     return absl::OkStatus();
   }
 
+  int num_pages() const { return cache_->num_pages(); }
+
   absl::Status Submit(StepPlan plan) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -259,6 +261,7 @@ absl::StatusOr<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(const ModelFold
 CpuExecutor::CpuExecutor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 CpuExecutor::~CpuExecutor() = default;
 
+int CpuExecutor::num_pages() const { return impl_->num_pages(); }
 absl::Status CpuExecutor::Submit(StepPlan plan) { return impl_->Submit(std::move(plan)); }
 absl::StatusOr<StepResult> CpuExecutor::Collect(StepId step) { return impl_->Collect(step); }
 

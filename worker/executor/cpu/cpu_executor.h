@@ -47,6 +47,7 @@ class CpuExecutor final : public Executor {
   CpuExecutor(const CpuExecutor&) = delete;
   CpuExecutor& operator=(const CpuExecutor&) = delete;
 
+  int num_pages() const override;
   absl::Status Submit(StepPlan plan) override;
   absl::StatusOr<StepResult> Collect(StepId step) override;
 
