@@ -32,7 +32,7 @@ struct RowAdd {
     std::vector<TokenId> stop_ids;  // masked before params.min_tokens (the model's own ids
                                     // included, unless ignore_eos)
   };
-  std::shared_ptr<const Sampling> sampling;
+  std::shared_ptr<const Sampling> sampling = {};
 };
 
 // Pages appended to a row's table, in order of position.
@@ -54,7 +54,7 @@ struct RowStep {
   RowId row = 0;
   // Known ids (prefill, or ids generated elsewhere). Empty: one token, the one this row sampled
   // last.
-  std::vector<TokenId> ids;
+  std::vector<TokenId> ids = {};
   // The logits of the last token are wanted and a token is sampled from them.
   bool sample = false;
   // Guesses at what follows the id sampled last; only with empty ids, and sample set. The row
@@ -73,11 +73,11 @@ struct RowStep {
 
 struct StepPlan {
   StepId step = 0;
-  std::vector<RowId> released_rows;
-  std::vector<RowAdd> added;
-  std::vector<PagesAppend> pages;
-  std::vector<PageCopy> page_copies;
-  std::vector<RowStep> rows;
+  std::vector<RowId> released_rows = {};
+  std::vector<RowAdd> added = {};
+  std::vector<PagesAppend> pages = {};
+  std::vector<PageCopy> page_copies = {};
+  std::vector<RowStep> rows = {};
 };
 
 }  // namespace sluice::worker
