@@ -23,6 +23,7 @@ EDGES = {
     "kernels/norm": ["kernels/awq", "kernels/host", "kernels/device"],
     "kernels/mlp": ["kernels/awq", "kernels/host", "kernels/device"],
     "kernels/embedding": ["kernels/host", "kernels/device"],
+    "kernels/sampling": ["kernels/host", "kernels/device"],
     "kernels/rope": ["kernels/attention", "kernels/awq", "kernels/host", "kernels/device"],
     # worker: downward only. main -> service -> engine -> {scheduler, executor}; scheduler -> cache -> base;
     # executor -> model -> {weights, parallel, kernels} -> device -> base.
