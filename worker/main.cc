@@ -2,6 +2,7 @@
 // sluice-worker: one rank (--rank), or the launcher of a whole group. Flags and folder are checked
 // before a port listens or a process starts.
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "worker/config.h"
 #include "worker/metrics.h"
+#include "worker/parallel/nccl_environment.h"
 #include "worker/service/launcher.h"
 #include "worker/service/leader.h"
 #include "worker/service/log.h"
@@ -18,6 +20,13 @@
 
 namespace sluice::worker {
 namespace {
+
+// What the operator has set stays. Ranks inherit it from their launcher.
+void SetEnvironmentDefaults() {
+  for (const EnvironmentDefault& entry : kNcclEnvironment) {
+    setenv(entry.name, entry.value, /*overwrite=*/0);
+  }
+}
 
 int Refuse(const absl::Status& status) {
   std::fprintf(stderr, "sluice-worker: %s\n", std::string(status.message()).c_str());
@@ -33,6 +42,7 @@ int RunOneRank(const WorkerConfig& config, const ServedModel& model, WakeUp& wak
 }
 
 int Main(const std::vector<std::string>& arguments) {
+  SetEnvironmentDefaults();  // before there is a thread that could read it meanwhile
   const absl::StatusOr<WorkerConfig> config = ParseConfig(arguments);
   if (!config.ok()) return Refuse(config.status());
   if (config->help) {

@@ -84,7 +84,7 @@ CONFINED = {
     "flags": (re.compile(r"^absl/flags/"), ["gateway/cli"],
               ["worker/main.cc", "worker/config.cc", "gateway/main.cc", "gateway/config.cc"]),
 }
-ENVIRONMENT = re.compile(r"\b(getenv|secure_getenv)\s*\(|\bABSL_FLAG\s*\(")
+ENVIRONMENT = re.compile(r"\b(getenv|secure_getenv|setenv|putenv|unsetenv)\s*\(|\bABSL_FLAG\s*\(")
 ENVIRONMENT_FILES = ["worker/main.cc", "worker/config.cc", "gateway/main.cc", "gateway/config.cc"]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.MULTILINE)
@@ -116,7 +116,7 @@ def check(path, text):
             if pattern.match(include) and not within(folder, folders) and path.as_posix() not in single_files:
                 yield f"{path} includes {include}: {name} headers are confined to {', '.join(folders + single_files)}"
     if ENVIRONMENT.search(text) and path.as_posix() not in ENVIRONMENT_FILES and not within(folder, ["gateway/cli"]):
-        yield f"{path} reads the environment or declares a flag: only the mains and their config may"
+        yield f"{path} reads or changes the environment or declares a flag: only the mains and their config may"
 
 
 def main():

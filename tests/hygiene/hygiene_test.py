@@ -50,9 +50,10 @@ class HygieneTest(unittest.TestCase):
         self.assert_fails("check_includes.py", {"worker/engine/a.cc": "#include <grpcpp/grpcpp.h>\n"},
                           "gRPC and protobuf headers are confined")
 
-    def test_getenv_is_confined(self):
-        self.assert_fails("check_includes.py", {"worker/engine/a.cc": 'auto x = getenv("HOME");\n'},
-                          "reads the environment")
+    def test_environment_is_confined(self):
+        for call in ('auto x = getenv("HOME");\n', 'void F() { setenv("HOME", "/", 1); }\n'):
+            self.assert_fails("check_includes.py", {"worker/engine/a.cc": call},
+                              "reads or changes the environment")
 
     def test_a_long_source_fails(self):
         self.assert_fails("check_sizes.py", {"worker/engine/a.cc": "\n" * 801}, "801 lines")
