@@ -31,6 +31,10 @@ class DeviceCommunicator {
   virtual int rank() const = 0;
   virtual int world_size() const = 0;
 
+  // Waits until all ranks have met; the collectives may be called once it has returned OK. Meeting
+  // takes about a second and goes on beside whatever the caller does first. CANCELLED after Abort.
+  virtual absl::Status WaitReady() { return absl::OkStatus(); }
+
   // data ([count]) becomes the sum over ranks, elementwise, with the same bits on every rank and
   // for the same operands the same bits every time.
   virtual absl::Status AllReduceSum(float* data, int64_t count, cudaStream_t stream) = 0;

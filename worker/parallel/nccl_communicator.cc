@@ -65,7 +65,6 @@ class NcclCommunicator::Group : public std::enable_shared_from_this<Group> {
   const std::shared_ptr<const NcclLibrary> library_;
   const nccl::UniqueId id_;
   const NcclOptions options_;
-  const steady_clock::time_point start_ = steady_clock::now();
 
   // Held while NCCL is called with comm_, so that an abort does not free it under a call.
   std::mutex calls_;
@@ -159,8 +158,12 @@ absl::Status NcclCommunicator::Group::TryCollectivesOn(cudaStream_t stream, floa
 absl::Status NcclCommunicator::Group::WaitReady() {
   {
     std::unique_lock lock(mutex_);
-    changed_.wait_until(lock, start_ + options_.init_timeout,
-                        [this] { return initialized_ || aborted_.load(); });
+    const auto ended = [this] { return initialized_ || aborted_.load(); };
+    if (options_.init_timeout.count() == 0) {
+      changed_.wait(lock, ended);
+    } else {
+      changed_.wait_for(lock, options_.init_timeout, ended);
+    }
     if (aborted_.load()) return absl::CancelledError("the collectives were aborted");
     if (initialized_) return init_status_;
   }

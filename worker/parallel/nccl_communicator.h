@@ -38,7 +38,7 @@ struct NcclOptions {
   int rank = 0;
   int world_size = 2;
   int device = 0;  // CUDA ordinal of this rank; no other rank's. All ranks' devices stay visible
-  // How long WaitReady waits for the peers, from Start on.
+  // How long WaitReady waits for the peers; zero: until Abort.
   std::chrono::milliseconds init_timeout{120'000};
 };
 
@@ -59,13 +59,11 @@ class NcclCommunicator final : public DeviceCommunicator {
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
 
-  // Waits until all ranks have met and one of each collective has given the right values, which
-  // also makes every connection that later ones use. DEADLINE_EXCEEDED after init_timeout,
-  // CANCELLED after Abort. The collectives may be called once it has returned OK.
-  absl::Status WaitReady();
-
   int rank() const override;
   int world_size() const override;
+  // Ready means that one of each collective has given the right values, too, which also makes every
+  // connection that later ones use. DEADLINE_EXCEEDED after init_timeout, and aborts.
+  absl::Status WaitReady() override;
   absl::Status AllReduceSum(float* data, int64_t count, cudaStream_t stream) override;
   absl::Status GatherToRoot(const float* local, float* out, int64_t count,
                             cudaStream_t stream) override;

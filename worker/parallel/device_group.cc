@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/parallel/device_group.h"
+
+#include <chrono>
+#include <utility>
+
+#include "proto/wire/status_macros.h"
+#include "worker/parallel/nccl_communicator.h"
+#include "worker/parallel/nccl_library.h"
+
+namespace sluice::worker {
+namespace {
+
+// From when the leader has loaded: meeting takes seconds, and begins when the last rank has joined.
+constexpr std::chrono::milliseconds kLeaderTimeout{120'000};
+
+}  // namespace
+
+absl::StatusOr<std::string> MakeDeviceGroupId() {
+  SLUICE_ASSIGN_OR_RETURN(const auto library, NcclLibrary::Open());
+  return NcclCommunicator::MakeUniqueId(*library);
+}
+
+absl::StatusOr<std::unique_ptr<DeviceCommunicator>> StartDeviceCommunicator(int device, int rank,
+                                                                            int world_size,
+                                                                            const std::string& id) {
+  if (world_size == 1) return std::make_unique<SingleDeviceCommunicator>();
+  SLUICE_ASSIGN_OR_RETURN(auto library, NcclLibrary::Open());
+  NcclOptions options;
+  options.rank = rank;
+  options.world_size = world_size;
+  options.device = device;
+  options.init_timeout = rank == 0 ? kLeaderTimeout : std::chrono::milliseconds(0);
+  return NcclCommunicator::Start(std::move(library), id, options);
+}
+
+}  // namespace sluice::worker
