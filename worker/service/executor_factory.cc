@@ -1,55 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/service/executor_factory.h"
 
-#include <spdlog/spdlog.h>
-
-#include <algorithm>
-#include <cstdint>
-#include <utility>
-
-#include "proto/wire/status_macros.h"
-#include "worker/executor/cpu/cpu_executor.h"
-#include "worker/parallel/shared_memory_communicator.h"
+#include "worker/service/cpu_executor_factory.h"
 
 namespace sluice::worker {
 
-absl::StatusOr<LeaderCommunicator> MakeLeaderCommunicator(const WorkerOptions& options) {
-  if (options.tp_size == 1) {
-    return LeaderCommunicator{std::make_unique<SingleRankCommunicator>(), ""};
-  }
-  // No timeout of its own: the leader's step watchdog and the broken stream abort a collective.
-  SLUICE_ASSIGN_OR_RETURN(auto communicator, SharedMemoryCommunicator::Create(options.tp_size, {}));
-  std::string name = communicator->segment_name();
-  return LeaderCommunicator{std::move(communicator), std::move(name)};
-}
-
-absl::StatusOr<std::unique_ptr<Communicator>> MakeRankCommunicator(const WorkerOptions& options,
-                                                                   const std::string& name) {
-  SLUICE_ASSIGN_OR_RETURN(auto communicator,
-                          SharedMemoryCommunicator::Open(name, options.rank, options.tp_size, {}));
-  return std::unique_ptr<Communicator>(std::move(communicator));
-}
-
-absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const WorkerOptions& options,
-                                                       const ServedModel& model, int rank,
-                                                       Communicator* communicator) {
-  CpuExecutorOptions executor;
-  executor.num_pages = model.num_pages;
-  executor.max_rows = options.max_num_seqs;
-  executor.max_batched_tokens = options.max_prefill_tokens;
-  executor.num_token_ids = model.limits.vocab_size;
-  executor.processed_logprobs = options.processed_logprobs;
-  executor.threads = options.threads;
-  // A line for each tenth keeps the log short for small models and alive for large ones.
-  executor.on_progress = [rank, last = int64_t{-1}](int64_t done, int64_t total) mutable {
-    const int64_t tenth = total > 0 ? std::min<int64_t>(done * 10 / total, 10) : 10;
-    if (tenth == last) return;
-    last = tenth;
-    spdlog::info("loading weights of rank {}: {}% of {} MiB", rank, tenth * 10, total >> 20);
-  };
-  SLUICE_ASSIGN_OR_RETURN(auto loaded,
-                          CpuExecutor::Create(*model.folder, std::move(executor), communicator));
-  return std::unique_ptr<Executor>(std::move(loaded));
+absl::StatusOr<std::unique_ptr<ExecutorFactory>> ExecutorFactory::Make(
+    const WorkerOptions& options) {
+  return std::make_unique<CpuExecutorFactory>(options);
 }
 
 }  // namespace sluice::worker

@@ -69,7 +69,8 @@ absl::Status GroupService::Accept(const v1::RankMessage& first, grpc::ServerCont
     if (rank.stream != nullptr) {
       return absl::AlreadyExistsError(absl::StrCat("rank ", join.rank(), " has joined already"));
     }
-    rank = {.stream = stream, .context = context};
+    rank = {.stream = stream, .context = context, .joined = true};
+    changed_.notify_all();
   }
   v1::LeaderMessage reply;
   *reply.mutable_accepted() = options_.accepted;
@@ -96,20 +97,28 @@ absl::Status GroupService::ReadReports(uint32_t rank, Stream* stream) {
   return absl::UnavailableError(absl::StrCat("rank ", rank, " is gone: its stream ended"));
 }
 
-absl::Status GroupService::Missing() const {
+absl::Status GroupService::WaitAll(bool Rank::*flag, absl::string_view what,
+                                   std::chrono::nanoseconds timeout) {
   std::vector<size_t> missing;
-  for (size_t rank = 1; rank < ranks_.size(); ++rank) {
-    if (!ranks_[rank].ready) missing.push_back(rank);
-  }
-  if (missing.empty()) return absl::OkStatus();
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, timeout, [&] {
+    missing.clear();
+    for (size_t rank = 1; rank < ranks_.size(); ++rank) {
+      if (!(ranks_[rank].*flag)) missing.push_back(rank);
+    }
+    return !health_.ok() || missing.empty();
+  });
+  if (!health_.ok() || missing.empty()) return health_;
   return absl::DeadlineExceededError(
-      absl::StrCat("still waiting for rank ", absl::StrJoin(missing, ", ")));
+      absl::StrCat("still waiting for rank ", absl::StrJoin(missing, ", "), " to ", what));
+}
+
+absl::Status GroupService::WaitJoined(std::chrono::nanoseconds timeout) {
+  return WaitAll(&Rank::joined, "join", timeout);
 }
 
 absl::Status GroupService::WaitReady(std::chrono::nanoseconds timeout) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, timeout, [this] { return !health_.ok() || Missing().ok(); });
-  return health_.ok() ? Missing() : health_;
+  return WaitAll(&Rank::ready, "load", timeout);
 }
 
 absl::Status GroupService::Send(const StepPlan& plan) {

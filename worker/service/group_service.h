@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "sluice/worker/v1/group.grpc.pb.h"
 #include "worker/engine/rank_group.h"
 
@@ -34,8 +35,9 @@ class GroupService final : public v1::Group::Service, public RankGroup {
   grpc::Status Join(grpc::ServerContext* context,
                     grpc::ServerReaderWriter<v1::LeaderMessage, v1::RankMessage>* stream) override;
 
-  // Waits until every other rank has joined and loaded: OK, DEADLINE_EXCEEDED naming who is
+  // Wait until every other rank has joined; has loaded as well. OK, DEADLINE_EXCEEDED naming who is
   // missing, or why the group failed.
+  absl::Status WaitJoined(std::chrono::nanoseconds timeout);
   absl::Status WaitReady(std::chrono::nanoseconds timeout);
 
   // RankGroup.
@@ -53,6 +55,7 @@ class GroupService final : public v1::Group::Service, public RankGroup {
   struct Rank {
     Stream* stream = nullptr;  // while joined
     grpc::ServerContext* context = nullptr;
+    bool joined = false;
     bool ready = false;
     StepId last_step = 0;
   };
@@ -61,7 +64,8 @@ class GroupService final : public v1::Group::Service, public RankGroup {
   // Reads until the stream ends; why it ended.
   absl::Status ReadReports(uint32_t rank, Stream* stream);
   bool WriteToAll(const v1::LeaderMessage& message);
-  absl::Status Missing() const;
+  // The wait for a flag of every rank's.
+  absl::Status WaitAll(bool Rank::*flag, absl::string_view what, std::chrono::nanoseconds timeout);
 
   const GroupOptions options_;
   // Writers hold it: a stream must not end while it is written to. Taken before mutex_.

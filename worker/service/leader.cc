@@ -79,7 +79,8 @@ class Leader {
  private:
   // On a thread of its own, so that the main thread hears signals meanwhile.
   absl::Status Load();
-  absl::Status AwaitRanks();
+  // wait: for as long as it takes, with a line in the log now and then.
+  absl::Status AwaitRanks(absl::Status (GroupService::*wait)(std::chrono::nanoseconds));
   absl::Status Warmup();
   EngineOptions MakeEngineOptions();
   // An error when a step takes too long to be still running.
@@ -98,7 +99,7 @@ class Leader {
   const Clock::TimePoint start_ = clock_.Now();
 
   EngineService engine_service_;
-  std::unique_ptr<Communicator> communicator_;
+  std::unique_ptr<ExecutorFactory> factory_;
   std::unique_ptr<GroupService> group_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Engine> engine_;
@@ -120,11 +121,10 @@ absl::Status Leader::Listen(const std::string& metrics_address) {
   group.accepted.set_max_rows(static_cast<uint32_t>(options_.max_num_seqs));
   group.accepted.set_max_batched_tokens(static_cast<uint32_t>(options_.max_prefill_tokens));
   group.accepted.set_max_model_len(static_cast<uint32_t>(model_.limits.max_model_len));
-  SLUICE_ASSIGN_OR_RETURN(LeaderCommunicator communicator, MakeLeaderCommunicator(options_));
-  communicator_ = std::move(communicator.communicator);
-  group.accepted.set_collective_name(communicator.name);
+  SLUICE_ASSIGN_OR_RETURN(factory_, ExecutorFactory::Make(options_));
+  SLUICE_RETURN_IF_ERROR(factory_->OpenGroup(&group.accepted));
   group.on_change = [this] {
-    if (!group_->Health().ok()) communicator_->Abort();
+    if (!group_->Health().ok()) factory_->Abort();
     if (Engine* engine = running_engine_.load(std::memory_order_acquire)) engine->Wake();
     if (!group_->Health().ok()) wake_up_.Notify();
   };
@@ -179,9 +179,9 @@ void Leader::SetServing(bool serving) {
   metrics_.SetReady(serving);
 }
 
-absl::Status Leader::AwaitRanks() {
+absl::Status Leader::AwaitRanks(absl::Status (GroupService::*wait)(std::chrono::nanoseconds)) {
   for (;;) {
-    const absl::Status status = group_->WaitReady(kJoinReportInterval);
+    const absl::Status status = (*group_.*wait)(kJoinReportInterval);
     if (!absl::IsDeadlineExceeded(status)) return status;
     spdlog::info("{}", std::string(status.message()));
   }
@@ -218,10 +218,12 @@ absl::Status Leader::Load() {
     metrics_.SetStartupTime(phase, now - since);
     since = now;
   };
-  SLUICE_ASSIGN_OR_RETURN(executor_, MakeExecutor(options_, model_, 0, communicator_.get()));
-  time_phase("load");
-  SLUICE_RETURN_IF_ERROR(AwaitRanks());
+  // All first, so that a bound on how long ranks take to meet need not allow for a late start.
+  SLUICE_RETURN_IF_ERROR(AwaitRanks(&GroupService::WaitJoined));
   time_phase("join");
+  SLUICE_ASSIGN_OR_RETURN(executor_, factory_->MakeExecutor(options_, model_));
+  SLUICE_RETURN_IF_ERROR(AwaitRanks(&GroupService::WaitReady));
+  time_phase("load");
   engine_ = std::make_unique<Engine>(MakeEngineOptions(), *executor_, *group_, events_, clock_);
   engine_->Start();
   running_engine_.store(engine_.get(), std::memory_order_release);
@@ -324,7 +326,7 @@ int Leader::Fail(const absl::Status& reason) {
   spdlog::critical("the group fails: {}", reason.ToString());
   SetServing(false);
   group_->Fail(reason);
-  communicator_->Abort();
+  factory_->Abort();
   if (Engine* engine = running_engine_.load(std::memory_order_acquire)) {
     engine->Wake();
     engine->WaitIdle(kAbortGrace);

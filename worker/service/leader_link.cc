@@ -47,10 +47,13 @@ LeaderLink::~LeaderLink() {
   reader_.join();
 }
 
-void LeaderLink::Start(std::function<void()> on_lost) {
+void LeaderLink::SendReady() {
   v1::RankMessage message;
   message.mutable_ready();
   stream_->Write(message);  // a failure ends the stream, which the read sees
+}
+
+void LeaderLink::Start(std::function<void()> on_lost) {
   reader_ = std::thread([this, on_lost = std::move(on_lost)] { ReadPlans(on_lost); });
 }
 

@@ -34,9 +34,12 @@ class LeaderLink {
 
   const v1::JoinAccepted& accepted() const { return accepted_; }
 
-  // Tells the leader that this rank can run, and starts reading plans. on_lost: called on the
-  // reading thread when the leader is gone without having said Stop.
+  // Starts reading. on_lost: called on the reading thread when the leader is gone without having
+  // said Stop.
   void Start(std::function<void()> on_lost);
+
+  // Tells the leader that this rank can run.
+  void SendReady();
 
   // The next plan; nothing after a Stop; an error when the leader is gone. Blocks.
   absl::StatusOr<std::optional<StepPlan>> NextPlan();

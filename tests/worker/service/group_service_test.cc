@@ -38,6 +38,7 @@ class GroupServiceTest : public ::testing::Test {
     options.checkpoint_digest = "digest";
     options.build_id = "build";
     options.accepted.set_collective_name("segment");
+    options.accepted.set_collective_id(std::string("a\0b", 3));
     options.accepted.set_num_pages(17);
     options.on_change = [this] {
       const std::lock_guard lock(mutex_);
@@ -65,6 +66,7 @@ class GroupServiceTest : public ::testing::Test {
       auto link = Join(Request(rank));
       ASSERT_TRUE(link.ok()) << link.status();
       (*link)->Start([this] { ++losses_; });
+      (*link)->SendReady();
       links_.push_back(std::move(*link));
     }
     ASSERT_TRUE(group_.WaitReady(minutes(1)).ok());
@@ -98,9 +100,16 @@ TEST_F(GroupServiceTest, RanksAreToldTheirSizesAndAwaited) {
   ASSERT_TRUE(link.ok());
   EXPECT_EQ((*link)->accepted().num_pages(), 17u);
   EXPECT_EQ((*link)->accepted().collective_name(), "segment");
+  EXPECT_EQ((*link)->accepted().collective_id(), std::string("a\0b", 3));
+  const absl::Status joining = group_.WaitJoined(milliseconds(1));
+  EXPECT_EQ(joining.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(joining.message()), HasSubstr("rank 2 to join"));
   const absl::Status waiting = group_.WaitReady(milliseconds(1));
   EXPECT_EQ(waiting.code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_THAT(std::string(waiting.message()), HasSubstr("rank 1, 2"));
+  EXPECT_THAT(std::string(waiting.message()), HasSubstr("rank 1, 2 to load"));
+  const auto other = Join(Request(2));
+  ASSERT_TRUE(other.ok());
+  EXPECT_TRUE(group_.WaitJoined(minutes(1)).ok());
 }
 
 TEST_F(GroupServiceTest, RefusesWhoDoesNotBelong) {
@@ -156,6 +165,18 @@ TEST_F(GroupServiceTest, LostRankFailsTheGroupAndTellsTheOthers) {
   EXPECT_THAT(std::string(group_.Health().message()), HasSubstr("rank 1 is gone"));
   EXPECT_FALSE(group_.Send(Plan(1)).ok());
   EXPECT_EQ(links_[1]->NextPlan().status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(GroupServiceTest, LossOfTheLeaderIsSeenBeforeARankIsReady) {
+  const auto link = Join(Request(1));
+  ASSERT_TRUE(link.ok());
+  (*link)->Start([this] {
+    const std::lock_guard lock(mutex_);
+    ++losses_;
+    changed_.notify_all();
+  });
+  group_.Fail(absl::UnavailableError("rank 2 is gone"));
+  WaitForChange([this] { return losses_ == 1; });
 }
 
 TEST_F(GroupServiceTest, FailedStepFailsTheGroup) {
