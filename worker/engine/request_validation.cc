@@ -107,11 +107,30 @@ absl::Status CheckNumbers(const SamplingParams& params) {
   return absl::OkStatus();
 }
 
+// Executors keep room for as many entries as there are ids, and no more.
+absl::Status CheckLength(absl::string_view field, size_t length, const ModelLimits& limits) {
+  if (length <= static_cast<size_t>(limits.vocab_size)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", length, " entries are more than the ",
+                                                 limits.vocab_size, " ids of the vocabulary"));
+}
+
 absl::Status CheckMasks(const SamplingParams& params, const ModelLimits& limits) {
+  SLUICE_RETURN_IF_ERROR(
+      CheckLength("sampling.allowed_token_ids", params.allowed_token_ids.size(), limits));
+  SLUICE_RETURN_IF_ERROR(
+      CheckLength("sampling.banned_token_ids", params.banned_token_ids.size(), limits));
+  SLUICE_RETURN_IF_ERROR(
+      CheckLength("sampling.stop_token_ids", params.stop_token_ids.size(), limits));
+  SLUICE_RETURN_IF_ERROR(CheckLength("sampling.logit_bias", params.logit_bias.size(), limits));
   SLUICE_RETURN_IF_ERROR(CheckIds("sampling.allowed_token_ids", params.allowed_token_ids, limits));
   SLUICE_RETURN_IF_ERROR(CheckIds("sampling.banned_token_ids", params.banned_token_ids, limits));
   SLUICE_RETURN_IF_ERROR(CheckIds("sampling.stop_token_ids", params.stop_token_ids, limits));
+  std::unordered_set<TokenId> biased;
   for (const auto& [id, bias] : params.logit_bias) {
+    if (!biased.insert(id).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("sampling.logit_bias: id ", id, " is named twice"));
+    }
     SLUICE_RETURN_IF_ERROR(CheckId("sampling.logit_bias", id, limits));
     if (!std::isfinite(bias)) {
       return absl::InvalidArgumentError(

@@ -20,6 +20,9 @@ struct CudaExecutorOptions {
   int max_rows = 0;            // RowIds are below this
   int max_batched_tokens = 0;  // most tokens in one step
   int max_model_len = 0;       // most tokens of a row
+  // Most tokens in one step after which one is sampled: max_rows, and the drafts of rows that
+  // speculate. 0: max_rows.
+  int max_logits = 0;
   // Ids the tokenizer knows: rows of the embedding beyond them are padding and never sampled. 0:
   // vocab_size.
   int num_token_ids = 0;

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/executor/cuda/decode_graphs.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "proto/wire/status_macros.h"
+#include "worker/device/cuda_status.h"
+
+namespace sluice::worker {
+namespace {
+
+// Dense where a padded row would be a large part of the work.
+constexpr int kSizes[] = {1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256};
+
+}  // namespace
+
+int DecodeGraphs::SizeFor(int rows) {
+  const auto* size = std::lower_bound(std::begin(kSizes), std::end(kSizes), rows);
+  return size == std::end(kSizes) ? 0 : *size;
+}
+
+StepShape DecodeGraphs::ShapeOf(int size) {
+  return {.tokens = size, .decodes = size, .tiles = 0, .logits = size};
+}
+
+absl::Status DecodeGraphs::Capture(int max_rows, cudaStream_t stream,
+                                   absl::FunctionRef<absl::Status(const StepShape&)> enqueue) {
+  const int largest = SizeFor(std::min(max_rows, *std::rbegin(kSizes)));
+  for (const int size : kSizes) {
+    if (size > largest) break;
+    const StepShape shape = ShapeOf(size);
+    SLUICE_RETURN_IF_ERROR(enqueue(shape));
+    SLUICE_RETURN_IF_ERROR(
+        device::ToStatus(cudaStreamSynchronize(stream), "running a decode step to warm up"));
+    SLUICE_ASSIGN_OR_RETURN(graphs_[size],
+                            device::Graph::Capture(stream, [&] { return enqueue(shape); }));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace sluice::worker
