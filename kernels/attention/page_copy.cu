@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/attention/page_copy.h"
+#include "kernels/device/launch.cuh"
 
 namespace sluice::kernels::attention {
 namespace {
@@ -26,8 +27,8 @@ LaunchResult CopyPages(const KvCache& cache, const PageCopy* copies, int num_cop
     return InvalidArguments("page copy: 1 to 32,767 layers");
   }
   const dim3 grid(static_cast<unsigned>(num_copies), static_cast<unsigned>(2 * cache.num_layers));
-  CopyPagesKernel<<<grid, kThreads, 0, stream>>>(cache, copies);
-  return AfterLaunch("page copy");
+  return AfterLaunch(device::Launch(CopyPagesKernel, grid, kThreads, 0, stream, cache, copies),
+                     "page copy");
 }
 
 }  // namespace sluice::kernels::attention

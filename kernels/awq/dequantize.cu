@@ -61,9 +61,8 @@ LaunchResult Dequantize(const PackedAwq& weight, __nv_bfloat16* out, cudaStream_
   const int64_t records = int64_t{weight.num_tiles()} * weight.groups();
   if (records == 0) return {};
   const auto blocks = static_cast<unsigned>((records + kWarps - 1) / kWarps);
-  return AfterLaunch(
-      device::Launch(DequantizeKernel, blocks, 32 * kWarps, 0, stream, weight, out),
-      "AWQ dequantize");
+  return AfterLaunch(device::Launch(DequantizeKernel, blocks, 32 * kWarps, 0, stream, weight, out),
+                     "AWQ dequantize");
 }
 
 }  // namespace sluice::kernels::awq

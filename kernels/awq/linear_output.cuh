@@ -3,7 +3,6 @@
 #pragma once
 
 #include "kernels/awq/linear_output.h"
-#include "kernels/awq/packed_awq.h"
 #include "kernels/device/bf16.cuh"
 
 namespace sluice::kernels::awq {
@@ -18,7 +17,7 @@ __device__ inline float4 Load4(const LinearOutput& output, int row, int column) 
                                             column);
   }
   const SplitPlan& plan = output.plan;
-  const int pieces = plan.NumPieces(column / kTileOutputs);
+  const int pieces = plan.NumPieces(column / plan.tile_outputs);
   const int64_t stride = int64_t{output.rows} * output.outputs;
   const float* first = output.partials + int64_t{row} * output.outputs + column;
   float4 sum = {0.0f, 0.0f, 0.0f, 0.0f};

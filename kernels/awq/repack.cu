@@ -80,11 +80,10 @@ LaunchResult Repack(const AutoAwqTensors& tensors, const ShardRange& range, cons
   const dim3 grid(static_cast<unsigned>(packed.groups()),
                   static_cast<unsigned>(range.num_outputs / kTileOutputs));
   if (grid.x == 0 || grid.y == 0) return {};
-  return AfterLaunch(
-      device::Launch(RepackKernel, grid, kThreads, 0, stream, tensors, range,
-                     static_cast<uint8_t*>(const_cast<void*>(packed.tiles)), packed.groups(),
-                     first_packed_output / kTileOutputs),
-      "AWQ repack");
+  return AfterLaunch(device::Launch(RepackKernel, grid, kThreads, 0, stream, tensors, range,
+                                    static_cast<uint8_t*>(const_cast<void*>(packed.tiles)),
+                                    packed.groups(), first_packed_output / kTileOutputs),
+                     "AWQ repack");
 }
 
 }  // namespace sluice::kernels::awq

@@ -33,8 +33,8 @@ struct ShardRange {
 };
 
 // Writes the shard's records into packed, whose inputs are the shard's, from the output
-// first_packed_output on (a multiple of 32): linears side by side are packed one after the other. All of
-// them have packed's type of scales.
+// first_packed_output on (a multiple of 32): linears side by side are packed one after the other.
+// All of them have packed's type of scales.
 LaunchResult Repack(const AutoAwqTensors& tensors, const ShardRange& range, const PackedAwq& packed,
                     int first_packed_output, cudaStream_t stream);
 

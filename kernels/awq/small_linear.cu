@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "kernels/awq/copy_record.cuh"
 #include "kernels/awq/small_linear.h"
 #include "kernels/awq/widen.cuh"
 #include "kernels/device/async_copy.cuh"
@@ -24,16 +25,6 @@ int SharedBytes(int slice_inputs, int rows) {
   const int padded_rows = (rows + kTokens - 1) / kTokens * kTokens;
   return kRingBytes +
          padded_rows * (slice_inputs + kRowPadding) * static_cast<int>(sizeof(__nv_bfloat16));
-}
-
-__device__ void CopyTile(uint8_t* shared, const uint8_t* global, int lane) {
-#pragma unroll
-  for (int i = 0; i < kTileBytes / 16 / 32; ++i) {
-    device::CopyAsync16(shared + 16 * (32 * i + lane), global + 16 * (32 * i + lane));
-  }
-  constexpr int kRest = kTileBytes / 16 % 32;
-  constexpr int kDone = kTileBytes / 16 - kRest;
-  if (lane < kRest) device::CopyAsync16(shared + 16 * (kDone + lane), global + 16 * (kDone + lane));
 }
 
 // kTokenTiles: rows of x in eights.
@@ -146,7 +137,7 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
 #pragma unroll
   for (int stage = 0; stage < kStages - 1; ++stage) {
     if (first_unit + stage < end_unit) {
-      CopyTile(ring + stage * kTileBytes, tile_at(first_unit + stage), lane);
+      CopyRecord(ring + stage * kTileBytes, tile_at(first_unit + stage), lane);
     }
     device::CommitCopies();
   }
@@ -175,7 +166,7 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
     // The stage that `ahead` goes to was read in the round before, by all lanes of this warp.
     __syncwarp();
     if (ahead < end_unit) {
-      CopyTile(ring + (stage + kStages - 1) % kStages * kTileBytes, tile_at(ahead), lane);
+      CopyRecord(ring + (stage + kStages - 1) % kStages * kTileBytes, tile_at(ahead), lane);
     }
     device::CommitCopies();
     device::WaitCopies<kStages - 1>();
@@ -214,7 +205,7 @@ SplitPlan PlanSmallLinear(int outputs, int inputs, int rows, int num_sms) {
          (groups % slices != 0 || SharedBytes(inputs / slices, rows) > kMaxSharedBytes)) {
     ++slices;
   }
-  return MakeSplitPlan(outputs, inputs, slices, num_sms, kWarps);
+  return MakeSplitPlan(outputs, inputs, slices, num_sms, kWarps, kTileOutputs);
 }
 
 LaunchResult RunSmallLinear(const SmallLinear& linear, cudaStream_t stream) {
@@ -223,7 +214,8 @@ LaunchResult RunSmallLinear(const SmallLinear& linear, cudaStream_t stream) {
     return InvalidArguments("AWQ small linear: 1 to 16 rows");
   }
   if (weight.outputs % kTileOutputs != 0 || weight.inputs % kGroupInputs != 0 ||
-      linear.plan.num_tiles != weight.num_tiles() || linear.plan.warps_per_block != kWarps ||
+      linear.plan.tile_outputs != kTileOutputs || linear.plan.num_tiles != weight.num_tiles() ||
+      linear.plan.warps_per_block != kWarps ||
       linear.plan.slices * linear.plan.groups_per_slice != weight.groups()) {
     return InvalidArguments("AWQ small linear: the plan is not for this weight");
   }

@@ -7,9 +7,11 @@
 
 namespace sluice::kernels::awq {
 
-SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int warps_per_block) {
+SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int warps_per_block,
+                        int tile_outputs) {
   SplitPlan plan;
-  plan.num_tiles = outputs / kTileOutputs;
+  plan.tile_outputs = tile_outputs;
+  plan.num_tiles = (outputs + tile_outputs - 1) / tile_outputs;
   plan.slices = slices;
   plan.groups_per_slice = inputs / kGroupInputs / slices;
   plan.warps_per_block = warps_per_block;

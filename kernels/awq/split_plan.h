@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // SplitPlan: which warp computes which part of a linear for few rows, and so where its partial sums
-// lie. The work is one unit for each tile of 32 outputs and group of 128 inputs. Inputs are cut
-// into `slices` equal runs of groups, each with its own blocks (so that a block needs only its
-// slice of the activations); within a slice, units are in the order [tile][group] and every warp
-// takes the next units_per_warp of them. A warp that leaves a tile writes what it has summed as one
-// piece, so a tile of a slice has up to max_pieces of them; the next kernel adds them in order.
+// lie. The work is one unit for each tile of tile_outputs outputs and group of 128 inputs. Inputs
+// are cut into `slices` equal runs of groups, each with its own blocks (so that a block needs only
+// its slice of the activations); within a slice, units are in the order [tile][group] and every
+// warp takes the next units_per_warp of them. A warp that leaves a tile writes what it has summed
+// as one piece, so a tile of a slice has up to max_pieces of them; the next kernel adds them in
+// order.
+//
+// Where the warps of a block work together (medium_linear.h), the block counts as one warp.
 //
 // A pure function of the shape: the order of summation is the same run after run.
 #pragma once
@@ -16,7 +19,8 @@
 namespace sluice::kernels::awq {
 
 struct SplitPlan {
-  int num_tiles = 0;         // of outputs
+  int tile_outputs = 0;      // a multiple of 4
+  int num_tiles = 0;         // of outputs; the last one may be partly empty
   int groups_per_slice = 0;  // of inputs
   int slices = 0;            // 0: no partial sums
   int blocks_per_slice = 0;
@@ -38,8 +42,8 @@ struct SplitPlan {
   }
 };
 
-// outputs a multiple of 32, inputs of 128. num_blocks: at most so many run at once. slices divides
-// inputs / 128.
-SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int warps_per_block);
+// inputs a multiple of 128. num_blocks: at most so many run at once. slices divides inputs / 128.
+SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int warps_per_block,
+                        int tile_outputs);
 
 }  // namespace sluice::kernels::awq

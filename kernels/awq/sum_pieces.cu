@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/linear_output.cuh"
 #include "kernels/awq/sum_pieces.h"
+#include "kernels/device/launch.cuh"
 
 namespace sluice::kernels::awq {
 namespace {
@@ -27,8 +28,8 @@ LaunchResult SumPieces(const LinearOutput& output, float* out, cudaStream_t stre
   constexpr int kMaxRows = 65535;  // of a grid
   const dim3 grid(static_cast<unsigned>((output.outputs / 4 + kThreads - 1) / kThreads),
                   static_cast<unsigned>(output.rows < kMaxRows ? output.rows : kMaxRows));
-  SumPiecesKernel<<<grid, kThreads, 0, stream>>>(output, out);
-  return AfterLaunch("sum of pieces");
+  return AfterLaunch(device::Launch(SumPiecesKernel, grid, kThreads, 0, stream, output, out),
+                     "sum of pieces");
 }
 
 }  // namespace sluice::kernels::awq

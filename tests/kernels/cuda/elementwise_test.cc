@@ -71,7 +71,7 @@ TEST_F(ElementwiseTest, AddsAndNorms) {
 TEST_F(ElementwiseTest, NormAddsUpPartialSums) {
   constexpr int kRows = 3, kWidth = 384, kInputs = 1024;
   awq::LinearOutput delta;
-  delta.plan = awq::MakeSplitPlan(kWidth, kInputs, 2, 5, 4);
+  delta.plan = awq::MakeSplitPlan(kWidth, kInputs, 2, 5, 4, 32);
   delta.rows = kRows;
   delta.outputs = kWidth;
   const auto size = static_cast<size_t>(delta.plan.PartialFloats(kRows, kWidth));
