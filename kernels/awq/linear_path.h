@@ -3,6 +3,9 @@
 // same way, and the same number of rows gives the same bits.
 #pragma once
 
+#include "kernels/awq/medium_linear.h"
+#include "kernels/awq/small_linear.h"
+
 namespace sluice::kernels::awq {
 
 enum class LinearPath {
@@ -11,11 +14,13 @@ enum class LinearPath {
   kDense,   // dequantize.h into scratch, then dense_linear.h: finished values
 };
 
-// rows: at least 1. The first boundary is where tokens no longer fit two tensor core instructions,
-// the second where medium_linear ends. Both are arithmetic and still have to be measured on a GPU.
+// rows: at least 1. Both boundaries are arithmetic and still have to be measured on a GPU. The
+// first is where tokens no longer fit two tensor core instructions. The second: a pass over the 14B
+// through widened weights moves 33 GB (11 ms at 3 TB/s) before its products begin, and those read
+// 26 GB again; mma.sync at 400 TFLOP/s does 256 rows in 17 ms altogether, and is overtaken near 350.
 constexpr LinearPath ChooseLinearPath(int rows) {
-  if (rows <= 16) return LinearPath::kSmall;
-  if (rows <= 128) return LinearPath::kMedium;
+  if (rows <= kMaxSmallRows) return LinearPath::kSmall;
+  if (rows <= kMaxMediumRows) return LinearPath::kMedium;
   return LinearPath::kDense;
 }
 

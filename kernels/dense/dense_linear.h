@@ -41,8 +41,8 @@ struct DenseProduct {
 };
 
 struct DenseOptions {
-  // Where libcublasLt.so.13 is looked for after the loader's own places and before the CUDA
-  // toolkit's: folders that hold it, or a Python site-packages folder with NVIDIA's wheels.
+  // Where libcublasLt.so.13 is looked for before the loader's own places and the usual ones of CUDA
+  // and pip: folders that hold it, or a Python site-packages folder with NVIDIA's wheels.
   std::vector<std::string> library_folders;
   // Device memory for the library, aligned to 256 bytes; it stays the caller's and must outlive
   // this. Products that share it must not run at the same time.
@@ -73,10 +73,10 @@ class DenseLinear {
   LaunchResult Run(const DenseProduct& product, cudaStream_t stream);
 
  private:
-  struct Library;
-  explicit DenseLinear(std::unique_ptr<Library> library);
+  struct State;
+  explicit DenseLinear(std::unique_ptr<State> state);
 
-  std::unique_ptr<Library> library_;
+  std::unique_ptr<State> state_;
 };
 
 struct DenseLinear::Opened {
