@@ -11,7 +11,7 @@
 namespace sluice::worker {
 namespace {
 
-// From when the leader has loaded: meeting takes seconds, and begins when the last rank has joined.
+// The leader waits once all ranks have joined: meeting takes seconds.
 constexpr std::chrono::milliseconds kLeaderTimeout{120'000};
 
 }  // namespace

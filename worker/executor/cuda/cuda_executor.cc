@@ -396,6 +396,8 @@ absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(
                                             " ranks, but the model was opened for ",
                                             folder.tp_size()));
   }
+  // First, so that what the collectives allocate is in use when memory is planned.
+  SLUICE_RETURN_IF_ERROR(communicator->WaitReady());
   SLUICE_ASSIGN_OR_RETURN(const RankPlan plan, PlanRank(folder, options, communicator->rank()));
   int num_pages = options.num_pages;
   if (num_pages == 0) {

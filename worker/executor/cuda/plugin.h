@@ -68,9 +68,9 @@ struct CudaPlugin {
 
   // Opaque bytes that rank 0 makes once for a group and sends to the others.
   absl::StatusOr<std::string> (*create_unique_id)() = nullptr;
-  // Starts to meet the other ranks and returns: they meet while create_executor loads, which waits
-  // for them (DeviceCommunicator::WaitReady). Rank 0 gives up two minutes after it has loaded, the
-  // others when they are aborted, since only rank 0 knows whether all have joined.
+  // Starts to meet the other ranks and returns; create_executor waits for them
+  // (DeviceCommunicator::WaitReady), rank 0 for two minutes, the others until they are aborted,
+  // since only rank 0 knows whether all have joined.
   absl::StatusOr<DeviceCommunicatorPtr> (*create_communicator)(
       const DeviceCommunicatorOptions& options) = nullptr;
   // DeviceCommunicator::Abort, for those who do not know the class.
