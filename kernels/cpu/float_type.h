@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The floating-point types a checkpoint stores, and their exact conversion to float. Widening never
-// rounds, so kernels keep 16-bit weights as they are and convert in registers.
+// rounds, so kernels keep 16-bit weights as they are and convert in registers. What is rounded, for
+// GPUs, is rounded to bf16.
 #pragma once
 
 #include <bit>
@@ -31,6 +32,13 @@ inline float F16ToFloat(uint16_t bits) {
     return std::bit_cast<float>(sign | 0x7F800000u | (mantissa << 13) | quiet);
   }
   return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+}
+
+// To the nearest, ties to even; a NaN stays one.
+inline uint16_t FloatToBf16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
 }
 
 // Element `index` of an array of `type`. data needs no alignment: safetensors files promise none.

@@ -9,20 +9,10 @@
 #include "kernels/cpu/norm.h"
 #include "proto/wire/status_macros.h"
 #include "worker/model/norm_weight.h"
+#include "worker/model/rope_frequencies.h"
 
 namespace sluice::worker {
 namespace {
-
-kernels::cpu::RopeFrequencies MakeRope(const Qwen3Config& config) {
-  if (!config.yarn.has_value()) return kernels::cpu::DefaultRope(config.rope_theta, kHeadDim);
-  return kernels::cpu::YarnRope(
-      config.rope_theta, kHeadDim,
-      {.factor = config.yarn->factor,
-       .original_max_positions = config.yarn->original_max_position_embeddings,
-       .beta_fast = config.yarn->beta_fast,
-       .beta_slow = config.yarn->beta_slow,
-       .attention_factor = config.yarn->attention_factor});
-}
 
 void Grow(std::vector<float>* buffer, int64_t size) {
   if (buffer->size() < static_cast<size_t>(size)) buffer->resize(static_cast<size_t>(size));
@@ -42,7 +32,7 @@ absl::StatusOr<std::unique_ptr<Qwen3Model>> Qwen3Model::Load(const ModelFolder& 
                                .rank = communicator->rank(),
                                .world_size = communicator->world_size()};
   try {
-    model->rope_ = MakeRope(model->config_);
+    model->rope_ = RopeFrequenciesOf(model->config_);
     // The head first: where it is tied, packing it releases the embedding's pages and lookups map
     // few of them again.
     model->head_ = VocabularyParallelHead::Load(context);

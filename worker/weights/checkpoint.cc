@@ -152,6 +152,16 @@ void Checkpoint::Release(const std::string& name) const {
   entry.file->Release(*entry.tensor);
 }
 
+void Checkpoint::Release(const std::string& name, uint64_t first_byte, uint64_t num_bytes) const {
+  const Entry& entry = tensors_.at(name);
+  entry.file->Release(*entry.tensor, first_byte, num_bytes);
+}
+
+void Checkpoint::Prefetch(const std::string& name, uint64_t first_byte, uint64_t num_bytes) const {
+  const Entry& entry = tensors_.at(name);
+  entry.file->Prefetch(*entry.tensor, first_byte, num_bytes);
+}
+
 std::string Checkpoint::DigestInput() const {
   std::string input;
   for (const auto& file : files_) {

@@ -40,8 +40,10 @@ class Checkpoint {
   const TensorInfo* Find(const std::string& name) const;
   // REQUIRES: Find(name) != nullptr.
   std::span<const std::byte> Data(const std::string& name) const;
-  // See SafetensorsFile::Release.
+  // See SafetensorsFile.
   void Release(const std::string& name) const;
+  void Release(const std::string& name, uint64_t first_byte, uint64_t num_bytes) const;
+  void Prefetch(const std::string& name, uint64_t first_byte, uint64_t num_bytes) const;
 
   // Bytes of all tensors, from their headers (an index's total_size is not trusted: published ones
   // are wrong).

@@ -51,28 +51,33 @@ DType DummyDType(const ExpectedTensor& tensor) {
 }
 
 std::vector<std::byte> DrawDummyTensor(const ExpectedTensor& tensor, int64_t first, int64_t count) {
+  std::vector<std::byte> bytes(static_cast<size_t>(count * DTypeBytes(DummyDType(tensor))));
+  DrawDummyTensor(tensor, first, bytes);
+  return bytes;
+}
+
+void DrawDummyTensor(const ExpectedTensor& tensor, int64_t first, std::span<std::byte> out) {
   const uint64_t seed = HashName(tensor.name);
   const auto draw = [&](int64_t i) { return Mix(seed + static_cast<uint64_t>(first + i)); };
   const DType dtype = DummyDType(tensor);
-  std::vector<std::byte> bytes(static_cast<size_t>(count * DTypeBytes(dtype)));
+  const int64_t count = static_cast<int64_t>(out.size()) / DTypeBytes(dtype);
   if (dtype == DType::kI32) {
     // Zero points stay in the middle of the range, 7 or 8 in each nibble; weights take all of it.
     const bool zeros = absl::EndsWith(tensor.name, ".qzeros");
     for (int64_t i = 0; i < count; ++i) {
       auto word = static_cast<uint32_t>(draw(i));
       if (zeros) word = 0x77777777U + (word & 0x11111111U);
-      std::memcpy(bytes.data() + i * 4, &word, 4);
+      std::memcpy(out.data() + i * 4, &word, 4);
     }
-    return bytes;
+    return;
   }
   const Range range = RangeOf(tensor);
   for (int64_t i = 0; i < count; ++i) {
     const float unit = static_cast<float>(draw(i) >> 40) * 0x1p-23f - 1.0f;  // [-1, 1)
     const float value = range.middle + range.half_width * unit;
     const auto half = static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16);
-    std::memcpy(bytes.data() + i * 2, &half, 2);
+    std::memcpy(out.data() + i * 2, &half, 2);
   }
-  return bytes;
 }
 
 }  // namespace sluice::worker

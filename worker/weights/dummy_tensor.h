@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "worker/weights/checkpoint.h"
@@ -18,5 +19,7 @@ DType DummyDType(const ExpectedTensor& tensor);
 
 // Elements [first, first + count) of the tensor in row-major order. Pure; thread safe.
 std::vector<std::byte> DrawDummyTensor(const ExpectedTensor& tensor, int64_t first, int64_t count);
+// The same into out, whose size says how many.
+void DrawDummyTensor(const ExpectedTensor& tensor, int64_t first, std::span<std::byte> out);
 
 }  // namespace sluice::worker

@@ -256,12 +256,21 @@ std::span<const std::byte> SafetensorsFile::Data(const TensorInfo& tensor) const
   return {data_ + tensor.begin, tensor.num_bytes()};
 }
 
-void SafetensorsFile::Release(const TensorInfo& tensor) const {
+void SafetensorsFile::Release(const TensorInfo& tensor, uint64_t first_byte,
+                              uint64_t num_bytes) const {
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  // Only whole pages inside the tensor: the edges are shared with its neighbours.
-  const uint64_t begin = (tensor.begin + page - 1) / page * page;
-  const uint64_t end = tensor.end / page * page;
+  // Only whole pages inside: the edges are shared with neighbours.
+  const uint64_t begin = (tensor.begin + first_byte + page - 1) / page * page;
+  const uint64_t end = (tensor.begin + first_byte + num_bytes) / page * page;
   if (begin < end) madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+void SafetensorsFile::Prefetch(const TensorInfo& tensor, uint64_t first_byte,
+                               uint64_t num_bytes) const {
+  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t begin = (tensor.begin + first_byte) / page * page;
+  const uint64_t end = tensor.begin + first_byte + num_bytes;
+  if (begin < end) madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_WILLNEED);
 }
 
 }  // namespace sluice::worker

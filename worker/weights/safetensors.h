@@ -80,7 +80,11 @@ class SafetensorsFile {
   std::span<const std::byte> Data(const TensorInfo& tensor) const;
   // Lets the kernel forget the tensor's pages, once they were copied: loading holds one copy of the
   // weights.
-  void Release(const TensorInfo& tensor) const;
+  void Release(const TensorInfo& tensor) const { Release(tensor, 0, tensor.num_bytes()); }
+  // Bytes [first_byte, first_byte + num_bytes) of the tensor.
+  void Release(const TensorInfo& tensor, uint64_t first_byte, uint64_t num_bytes) const;
+  // Has the kernel read them into the page cache, and returns before it has.
+  void Prefetch(const TensorInfo& tensor, uint64_t first_byte, uint64_t num_bytes) const;
 
  private:
   SafetensorsFile(std::string file, const std::byte* data, size_t size);

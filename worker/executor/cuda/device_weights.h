@@ -15,6 +15,7 @@
 #include "kernels/awq/packed_awq.h"
 #include "worker/device/device_buffer.h"
 #include "worker/model/qwen3_config.h"
+#include "worker/weights/checkpoint.h"
 
 namespace sluice::worker {
 
@@ -55,6 +56,7 @@ struct DeviceWeights {
 struct LinearLayout {
   int64_t offset = 0;  // bytes, aligned to kWeightAlignment
   bool is_awq = false;
+  kernels::awq::ScaleType scale_type = kernels::awq::ScaleType::kBf16;
   int outputs = 0;  // of the rank
   int inputs = 0;
 
@@ -84,13 +86,14 @@ struct WeightLayout {
   int64_t max_awq_elements() const;
 };
 
-// Pure. Refuses a layer that has AWQ and dense linears side by side (q, k, v; gate, up), which no
-// published checkpoint has. REQUIRES: CheckTpSize(config, tp_size) is OK.
-absl::StatusOr<WeightLayout> LayOutWeights(const Qwen3Config& config, int tp_size);
+// Refuses a layer that has AWQ and dense linears side by side (q, k, v; gate, up), which no
+// published checkpoint has. checkpoint: says of which type scales are (sizes do not depend on it);
+// null for dummy weights. REQUIRES: CheckTpSize(config, tp_size) is OK.
+absl::StatusOr<WeightLayout> LayOutWeights(const Qwen3Config& config, int tp_size,
+                                           const Checkpoint* checkpoint);
 
-// The arena with all pointers set and inv_freq's values still to be copied; nothing else is
-// written.
+// The arena with all pointers set and nothing written.
 absl::StatusOr<DeviceWeights> AllocateWeights(const Qwen3Config& config, const WeightLayout& layout,
-                                              int rank, int tp_size);
+                                              int rank);
 
 }  // namespace sluice::worker

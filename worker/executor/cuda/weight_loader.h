@@ -20,7 +20,7 @@ struct WeightLoaderOptions {
   int rank = 0;
   int num_readers = 0;  // 0: the machine's hardware threads over tp_size, from 2 to 8
   int64_t slot_bytes = int64_t{32} << 20;  // most that a reader has on its way
-  // Bytes of the rank's shard as stored, rising; the last call has both equal. One call at a time,
+  // Bytes of the rank's shard, rising; the last call has both equal. One call at a time,
   // on the readers' threads. May be empty.
   std::function<void(int64_t done_bytes, int64_t total_bytes)> on_progress = {};
 };
