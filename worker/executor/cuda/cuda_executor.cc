@@ -79,7 +79,8 @@ absl::StatusOr<RankPlan> PlanRank(const ModelFolder& folder, const CudaExecutorO
   RankPlan plan;
   plan.bounds = BoundsOf(options);
   SLUICE_ASSIGN_OR_RETURN(plan.num_sms, device::NumMultiprocessors(options.device_index));
-  SLUICE_ASSIGN_OR_RETURN(plan.weights, LayOutWeights(config, folder.tp_size()));
+  SLUICE_ASSIGN_OR_RETURN(plan.weights, LayOutWeights(config, folder.tp_size(),
+                                                      folder.checkpoint().get()));
   plan.workspace =
       LayOutWorkspace(config, plan.weights, plan.bounds, rank, folder.tp_size(), plan.num_sms);
   plan.sampler = {
@@ -183,6 +184,7 @@ absl::Status CudaExecutor::Impl::Load(const ModelFolder& folder, const CudaExecu
   loader.rank = communicator_.rank();
   loader.on_progress = options.on_progress;
   SLUICE_ASSIGN_OR_RETURN(DeviceWeights weights, LoadWeights(folder, loader));
+  SLUICE_RETURN_IF_ERROR(communicator_.WaitReady());  // the ranks have met while they loaded
   SLUICE_ASSIGN_OR_RETURN(
       model_, CudaModel::Create(folder.config(), std::move(weights), plan.workspace, bounds_,
                                 num_pages_, plan.num_sms, &communicator_));

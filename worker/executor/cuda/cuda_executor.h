@@ -39,11 +39,9 @@ class CudaExecutor final : public Executor {
   CudaExecutor(const CudaExecutor&) = delete;
   CudaExecutor& operator=(const CudaExecutor&) = delete;
 
+  int num_pages() const override;
   absl::Status Submit(StepPlan plan) override;
   absl::StatusOr<StepResult> Collect(StepId step) override;
-
-  // KV pages there are, the scratch page included.
-  int num_pages() const;
 
  private:
   class Impl;

@@ -6,8 +6,6 @@
 #include <cstdint>
 #include <functional>
 
-#include "absl/status/status.h"
-
 namespace sluice::worker {
 
 struct CudaExecutorOptions {
@@ -33,9 +31,6 @@ struct CudaExecutorOptions {
   // While weights load, with rising done_bytes; the last call has both equal. One call at a time,
   // on threads of the loader.
   std::function<void(int64_t done_bytes, int64_t total_bytes)> on_progress = {};
-  // Waits until the peers have come; empty for a group of one. Called once the weights are loaded,
-  // before the first collective, so that ranks meet while they load.
-  std::function<absl::Status()> await_peers = {};
 };
 
 }  // namespace sluice::worker
