@@ -57,6 +57,9 @@ struct StepResult {
   std::vector<PromptLogprobs> prompt_logprobs;
   std::chrono::nanoseconds duration{0};             // of the whole step
   std::chrono::nanoseconds collective_duration{0};  // spent in collectives, waiting included
+  // Between the end of the step before and this one's beginning, where the executor measures it:
+  // how long the device had nothing to do.
+  std::chrono::nanoseconds idle_duration{0};
 };
 
 class Executor {

@@ -79,8 +79,8 @@ absl::StatusOr<RankPlan> PlanRank(const ModelFolder& folder, const CudaExecutorO
   RankPlan plan;
   plan.bounds = BoundsOf(options);
   SLUICE_ASSIGN_OR_RETURN(plan.num_sms, device::NumMultiprocessors(options.device_index));
-  SLUICE_ASSIGN_OR_RETURN(plan.weights, LayOutWeights(config, folder.tp_size(),
-                                                      folder.checkpoint().get()));
+  SLUICE_ASSIGN_OR_RETURN(plan.weights,
+                          LayOutWeights(config, folder.tp_size(), folder.checkpoint().get()));
   plan.workspace =
       LayOutWorkspace(config, plan.weights, plan.bounds, rank, folder.tp_size(), plan.num_sms);
   plan.sampler = {
@@ -103,6 +103,12 @@ absl::StatusOr<RankPlan> PlanRank(const ModelFolder& folder, const CudaExecutorO
       DeviceSampler::DeviceBytes(plan.sampler) + StagingBytes(config, options);
   plan.demand.workspace.graphs = kGraphBytes;
   return plan;
+}
+
+absl::StatusOr<std::chrono::nanoseconds> Between(const device::Event& first,
+                                                 const device::Event& second) {
+  SLUICE_ASSIGN_OR_RETURN(const float milliseconds, second.MillisecondsSince(first));
+  return std::chrono::nanoseconds(static_cast<int64_t>(double{milliseconds} * 1e6));
 }
 
 RowTableLimits LimitsOf(const Qwen3Config& config, const StepBounds& bounds, int num_pages) {
@@ -142,11 +148,18 @@ class CudaExecutor::Impl {
     device::PinnedBuffer input;  // StepInput
     Staging staging;
     StepResults results;
+  };
+
+  // When a step began and ended on the device. Kept longer than its slot, since the next step's
+  // idle time counts from this one's end.
+  struct Times {
+    StepId step = 0;
     device::Event begun, done;
   };
 
   bool samples() const { return communicator_.rank() == 0; }
   Slot& SlotOf(StepId step) { return slots_[static_cast<size_t>(step) % kStepsInFlight]; }
+  Times& TimesOf(StepId step) { return times_[static_cast<size_t>(step) % times_.size()]; }
   absl::Status CheckPlan(const StepPlan& plan) const;
   absl::Status Enqueue(const StepPlan& plan, Slot* slot);
   // The plan's changes of rows, page tables and pages.
@@ -171,6 +184,7 @@ class CudaExecutor::Impl {
   std::unique_ptr<CudaModel> model_;
   DeviceSampler sampler_;
   std::array<Slot, kStepsInFlight> slots_;
+  std::array<Times, 2 * kStepsInFlight> times_;
   // Last, so that it goes first: graphs hold addresses and collectives.
   DecodeGraphs graphs_;
 
@@ -205,8 +219,10 @@ absl::Status CudaExecutor::Impl::Load(const ModelFolder& folder, const CudaExecu
                             device::PinnedBuffer::Allocate(input_bytes, "a step's input"));
     SLUICE_ASSIGN_OR_RETURN(slot.staging, Staging::Create(&staged_));
     SLUICE_ASSIGN_OR_RETURN(slot.results, StepResults::Create(bounds_));
-    SLUICE_ASSIGN_OR_RETURN(slot.begun, device::Event::Create(device::Event::Timing::kOn));
-    SLUICE_ASSIGN_OR_RETURN(slot.done, device::Event::Create(device::Event::Timing::kOn));
+  }
+  for (Times& times : times_) {
+    SLUICE_ASSIGN_OR_RETURN(times.begun, device::Event::Create(device::Event::Timing::kOn));
+    SLUICE_ASSIGN_OR_RETURN(times.done, device::Event::Create(device::Event::Timing::kOn));
   }
 
   // An input of nothing but padding: id 0 at position 0 into the scratch page, rows of no length.
@@ -265,12 +281,14 @@ absl::Status CudaExecutor::Impl::Enqueue(const StepPlan& plan, Slot* slot) {
     return absl::InternalError(absl::StrCat("a step samples after ", input.shape().logits,
                                             " tokens, more than ", bounds_.max_logits));
   }
-  SLUICE_RETURN_IF_ERROR(slot->begun.Record(stream_.get()));
+  Times& times = TimesOf(plan.step);
+  times.step = plan.step;
+  SLUICE_RETURN_IF_ERROR(times.begun.Record(stream_.get()));
   SLUICE_RETURN_IF_ERROR(ApplyChanges(plan, slot));
   SLUICE_ASSIGN_OR_RETURN(const StepShape shape, Forward(input, slot));
   if (input.shape().logits > 0) SLUICE_RETURN_IF_ERROR(SampleAndShare(shape, slot));
   SLUICE_RETURN_IF_ERROR(Score(input, slot));
-  SLUICE_RETURN_IF_ERROR(slot->done.Record(stream_.get()));
+  SLUICE_RETURN_IF_ERROR(times.done.Record(stream_.get()));
   slot->busy = true;
   return absl::OkStatus();
 }
@@ -371,7 +389,8 @@ absl::StatusOr<StepResult> CudaExecutor::Impl::Collect(StepId step) {
     return Fail(absl::InternalError(absl::StrCat("step ", step, " was not submitted")));
   }
   SLUICE_RETURN_IF_ERROR(device::SetDevice(device_index_));
-  absl::Status status = slot.done.Synchronize();
+  const Times& times = TimesOf(step);
+  absl::Status status = times.done.Synchronize();
   if (status.ok()) status = communicator_.Check();
   if (!status.ok()) return Fail(std::move(status));
   slot.busy = false;
@@ -385,8 +404,11 @@ absl::StatusOr<StepResult> CudaExecutor::Impl::Collect(StepId step) {
     result.samples = slot.results.Samples(slot.batch, slot.wants_logprobs);
     result.prompt_logprobs = slot.results.Scores(slot.batch);
   }
-  SLUICE_ASSIGN_OR_RETURN(const float milliseconds, slot.done.MillisecondsSince(slot.begun));
-  result.duration = std::chrono::nanoseconds(static_cast<int64_t>(milliseconds * 1e6f));
+  SLUICE_ASSIGN_OR_RETURN(result.duration, Between(times.begun, times.done));
+  const Times& before = TimesOf(step - 1);
+  if (before.step == step - 1) {
+    SLUICE_ASSIGN_OR_RETURN(result.idle_duration, Between(before.done, times.begun));
+  }
   return result;
 }
 

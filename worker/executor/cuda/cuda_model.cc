@@ -70,6 +70,7 @@ absl::Status CudaModel::Forward(const DeviceStep& step, cudaStream_t stream) {
   if (tokens == 0) return absl::OkStatus();
   const StepLayout layout(step.shape);
   SLUICE_RETURN_IF_ERROR(Embed(step, stream));
+  SLUICE_RETURN_IF_ERROR(Done("embedding"));
   SLUICE_RETURN_IF_ERROR(
       ToStatus(kernels::rope::RunRopeAngles({.positions = At<int32_t>(step, layout.positions),
                                              .inv_freq = weights_.inv_freq,
@@ -87,25 +88,35 @@ absl::Status CudaModel::Forward(const DeviceStep& step, cudaStream_t stream) {
                                           stream)));
   }
 
+  SLUICE_RETURN_IF_ERROR(Done("plan"));
+
   LinearOutput down;
   for (int index = 0; index < config_.num_layers; ++index) {
     const DeviceLayer& layer = weights_.layers[static_cast<size_t>(index)];
     SLUICE_RETURN_IF_ERROR(AddNorm(index > 0 ? &down : nullptr, layer.input_norm, tokens, stream));
+    SLUICE_RETURN_IF_ERROR(Done("norm"));
     SLUICE_ASSIGN_OR_RETURN(const LinearOutput qkv, RunLinear(layer.qkv, workspace_.normed, tokens,
                                                               OutputType::kBf16, stream));
+    SLUICE_RETURN_IF_ERROR(Done("qkv"));
     SLUICE_RETURN_IF_ERROR(Attend(step, index, qkv, stream));
+    SLUICE_RETURN_IF_ERROR(Done("attention"));
     SLUICE_ASSIGN_OR_RETURN(const LinearOutput o,
-                            RunRowParallel(layer.o, workspace_.attended, tokens, stream));
+                            RunRowParallel(layer.o, "o", workspace_.attended, tokens, stream));
     SLUICE_RETURN_IF_ERROR(AddNorm(&o, layer.post_attention_norm, tokens, stream));
+    SLUICE_RETURN_IF_ERROR(Done("norm"));
     SLUICE_ASSIGN_OR_RETURN(
         const LinearOutput gate_up,
         RunLinear(layer.gate_up, workspace_.normed, tokens, OutputType::kBf16, stream));
+    SLUICE_RETURN_IF_ERROR(Done("gate_up"));
     SLUICE_RETURN_IF_ERROR(
         ToStatus(kernels::mlp::SiluMul(gate_up, layer.down.inputs, workspace_.gated, stream)));
-    SLUICE_ASSIGN_OR_RETURN(down, RunRowParallel(layer.down, workspace_.gated, tokens, stream));
+    SLUICE_RETURN_IF_ERROR(Done("silu"));
+    SLUICE_ASSIGN_OR_RETURN(down,
+                            RunRowParallel(layer.down, "down", workspace_.gated, tokens, stream));
   }
   // Of all tokens, though few are sampled after: prompt scoring may ask for any of them.
   SLUICE_RETURN_IF_ERROR(AddNorm(&down, weights_.final_norm, tokens, stream));
+  SLUICE_RETURN_IF_ERROR(Done("norm"));
   if (step.shape.logits == 0) return absl::OkStatus();
   if (step.all_logits) return Head(workspace_.normed, step.shape.logits, stream);
   SLUICE_RETURN_IF_ERROR(ToStatus(kernels::embedding::GatherRows(
@@ -157,6 +168,7 @@ absl::Status CudaModel::Attend(const DeviceStep& step, int layer, const LinearOu
                                                .pages = pages,
                                                .q = workspace_.q},
                                               stream)));
+  SLUICE_RETURN_IF_ERROR(Done("rope"));
   const float scale = 1.0f / std::sqrt(static_cast<float>(kHeadDim));
   if (step.shape.decodes > 0) {
     SLUICE_RETURN_IF_ERROR(ToStatus(
@@ -241,14 +253,16 @@ absl::StatusOr<LinearOutput> CudaModel::RunDense(const __nv_bfloat16* weight,
   return out;
 }
 
-absl::StatusOr<LinearOutput> CudaModel::RunRowParallel(const DeviceLinear& linear,
+absl::StatusOr<LinearOutput> CudaModel::RunRowParallel(const DeviceLinear& linear, const char* name,
                                                        const __nv_bfloat16* x, int rows,
                                                        cudaStream_t stream) {
   SLUICE_ASSIGN_OR_RETURN(LinearOutput out, RunLinear(linear, x, rows, OutputType::kFloat, stream));
+  SLUICE_RETURN_IF_ERROR(Done(name));
   if (communicator_.world_size() == 1) return out;
   float* sum = workspace_.row_parallel;
   SLUICE_RETURN_IF_ERROR(ToStatus(kernels::awq::SumPieces(out, sum, stream)));
   SLUICE_RETURN_IF_ERROR(communicator_.AllReduceSum(sum, int64_t{rows} * linear.outputs, stream));
+  SLUICE_RETURN_IF_ERROR(Done("all_reduce"));
   out = LinearOutput();
   out.float_values = sum;
   out.rows = rows;
@@ -265,6 +279,7 @@ absl::Status CudaModel::Head(const __nv_bfloat16* x, int rows, cudaStream_t stre
                                                .weight = weights_.lm_head,
                                                .out = workspace_.logits},
                                               stream)));
+  SLUICE_RETURN_IF_ERROR(Done("head"));
   if (communicator_.world_size() == 1) return absl::OkStatus();
   float* gathered = communicator_.rank() == 0 ? workspace_.logits : nullptr;
   return communicator_.GatherToRoot(workspace_.logits, gathered,

@@ -7,8 +7,9 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
-#include <span>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -56,6 +57,10 @@ class CudaModel {
   // alone.
   kernels::sampling::LogitsView Logits(int num_logits) const;
 
+  // For a bench: called after each operation was enqueued, with its name. Empty: not called.
+  using Mark = std::function<absl::Status(const char* operation)>;
+  void set_mark(Mark mark) { mark_ = std::move(mark); }
+
   // entries and copies: device memory.
   absl::Status WritePageTables(const kernels::attention::PageTableEntry* entries, int num_entries,
                                cudaStream_t stream);
@@ -77,8 +82,9 @@ class CudaModel {
                                                        const __nv_bfloat16* x, int rows,
                                                        kernels::dense::OutputType type,
                                                        cudaStream_t stream);
-  // The same for a linear that is cut by inputs: the sum over ranks.
+  // The same for a linear that is cut by inputs: the sum over ranks. name: for the mark.
   absl::StatusOr<kernels::awq::LinearOutput> RunRowParallel(const DeviceLinear& linear,
+                                                            const char* name,
                                                             const __nv_bfloat16* x, int rows,
                                                             cudaStream_t stream);
   absl::StatusOr<kernels::awq::LinearOutput> RunDense(const __nv_bfloat16* weight,
@@ -86,6 +92,9 @@ class CudaModel {
                                                       const __nv_bfloat16* x, int rows,
                                                       kernels::dense::OutputType type,
                                                       cudaStream_t stream);
+  absl::Status Done(const char* operation) const {
+    return mark_ ? mark_(operation) : absl::OkStatus();
+  }
   // x [rows][hidden]: normed tokens.
   absl::Status Head(const __nv_bfloat16* x, int rows, cudaStream_t stream);
 
@@ -101,6 +110,7 @@ class CudaModel {
   device::DeviceBuffer kv_memory_;
   kernels::attention::KvCache kv_;
   std::unique_ptr<kernels::dense::DenseLinear> dense_;
+  Mark mark_;
 };
 
 }  // namespace sluice::worker
