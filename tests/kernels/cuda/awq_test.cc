@@ -10,73 +10,11 @@
 #include <cmath>
 
 #include "kernels/awq/dequantize.h"
-#include "kernels/awq/repack.h"
 #include "kernels/awq/small_linear.h"
-#include "kernels/cpu/linear.h"
-#include "kernels/cpu/linear_pack.h"
-#include "kernels/cpu/thread_pool.h"
-#include "tests/kernels/cuda/device_array.h"
+#include "tests/kernels/cuda/awq_checkpoint.h"
 
 namespace sluice::kernels::awq {
 namespace {
-
-// A random AutoAWQ linear on the host. Its fields are drawn as the words are stored: any bits mean
-// something.
-struct Checkpoint {
-  int inputs, outputs;
-  std::vector<int32_t> qweight, qzeros;
-  std::vector<uint16_t> scales;
-
-  Checkpoint(int num_inputs, int num_outputs, unsigned seed)
-      : inputs(num_inputs), outputs(num_outputs) {
-    std::mt19937 rng(seed);
-    qweight.resize(size_t{1} * inputs * outputs / 8);
-    qzeros.resize(size_t{1} * inputs / 128 * outputs / 8);
-    for (int32_t& word : qweight) word = static_cast<int32_t>(rng());
-    for (int32_t& word : qzeros) word = static_cast<int32_t>(rng());
-    for (int i = 0; i < inputs / 128 * outputs; ++i) {
-      const float scale = 0.002f + 0.01f * static_cast<float>(rng() % 1000) / 1000.0f;
-      scales.push_back(__bfloat16_as_ushort(__float2bfloat16(scale)));
-    }
-  }
-
-  cpu::LinearWeight OnCpu(const ShardRange& range, cpu::ThreadPool& pool) const {
-    cpu::LinearWeight weight({.format = cpu::LinearWeight::Format::kAwq4,
-                              .outputs = range.num_outputs,
-                              .inputs = range.num_inputs,
-                              .full_inputs = range.num_inputs,
-                              .group_size = 128});
-    cpu::PackAwq({.qweight = qweight.data(),
-                  .qzeros = qzeros.data(),
-                  .scales = scales.data(),
-                  .scales_type = cpu::FloatType::kBf16,
-                  .full_outputs = outputs,
-                  .out_begin = range.first_output,
-                  .in_begin = range.first_input},
-                 0, range.num_outputs, pool, &weight);
-    return weight;
-  }
-};
-
-// A shard of it on the device.
-struct OnDevice {
-  DeviceArray<int32_t> qweight, qzeros;
-  DeviceArray<uint16_t> scales;
-  DeviceArray<uint8_t> tiles;
-  PackedAwq packed;
-
-  OnDevice(const Checkpoint& checkpoint, const ShardRange& range)
-      : qweight(checkpoint.qweight),
-        qzeros(checkpoint.qzeros),
-        scales(checkpoint.scales),
-        tiles(
-            static_cast<size_t>(PackedAwq{nullptr, range.num_outputs, range.num_inputs}.bytes())) {
-    packed = {tiles.get(), range.num_outputs, range.num_inputs};
-    ExpectOk(
-        Repack({qweight.get(), qzeros.get(), scales.get(), checkpoint.inputs, checkpoint.outputs},
-               range, packed, 0, nullptr));
-  }
-};
 
 // The weight as the CPU has it, [outputs][inputs]: its products with unit vectors.
 std::vector<float> WeightOf(const cpu::LinearWeight& weight, cpu::ThreadPool& pool) {
@@ -100,18 +38,32 @@ class AwqTest : public CudaTest {
 };
 
 TEST_F(AwqTest, WidensWhatItRepacked) {
-  for (const ShardRange range : {ShardRange{0, 256, 0, 96}, ShardRange{128, 384, 64, 160}}) {
-    const Checkpoint checkpoint(512, 256, 7);
-    const OnDevice device(checkpoint, range);
-    DeviceArray<__nv_bfloat16> out(size_t{1} * range.num_outputs * range.num_inputs);
-    ExpectOk(Dequantize(device.packed, out.get(), nullptr));
-    const std::vector<__nv_bfloat16> widened = out.ToHost();
-    const std::vector<float> expected = WeightOf(checkpoint.OnCpu(range, pool_), pool_);
-    for (size_t i = 0; i < expected.size(); ++i) {
-      ASSERT_EQ(__bfloat162float(widened[i]), __bfloat162float(__float2bfloat16(expected[i])))
-          << "output " << i / range.num_inputs << ", input " << i % range.num_inputs;
+  for (const ScaleType type : {ScaleType::kBf16, ScaleType::kF16}) {
+    for (const ShardRange range : {ShardRange{0, 256, 0, 96}, ShardRange{128, 384, 64, 160}}) {
+      const Checkpoint checkpoint(512, 256, 7, type);
+      const OnDevice device(checkpoint, range);
+      DeviceArray<__nv_bfloat16> out(size_t{1} * range.num_outputs * range.num_inputs);
+      ExpectOk(Dequantize(device.packed, out.get(), nullptr));
+      const std::vector<__nv_bfloat16> widened = out.ToHost();
+      const std::vector<float> expected = WeightOf(checkpoint.OnCpu(range, pool_), pool_);
+      for (size_t i = 0; i < expected.size(); ++i) {
+        ASSERT_EQ(__bfloat162float(widened[i]), __bfloat162float(__float2bfloat16(expected[i])))
+            << "output " << i / range.num_inputs << ", input " << i % range.num_inputs;
+      }
     }
   }
+}
+
+TEST_F(AwqTest, KeepsTypesOfScalesApart) {
+  const Checkpoint checkpoint(128, 32, 7, ScaleType::kF16);
+  const ShardRange all = {0, 128, 0, 32};
+  const OnDevice device(checkpoint, all);
+  PackedAwq other = device.packed;
+  other.scale_type = ScaleType::kBf16;
+  EXPECT_FALSE(Repack({device.qweight.get(), device.qzeros.get(), device.scales.get(), 128, 32,
+                       ScaleType::kF16},
+                      all, other, 0, nullptr)
+                   .ok());
 }
 
 struct Shape {
@@ -125,11 +77,19 @@ const Shape kShapes[] = {{5120, 7168}, {5120, 3584}, {5120, 1792},  {5120, 896},
                          {2176, 5120}, {384, 1536},  {512, 384},    {384, 2048},   {1024, 384},
                          {128, 384},   {256, 384}};
 
-class SmallLinearTest : public AwqTest, public ::testing::WithParamInterface<Shape> {};
+class SmallLinearTest : public AwqTest, public ::testing::WithParamInterface<Shape> {
+ protected:
+  void ExpectCpus(int inputs, int outputs, ScaleType scale_type);
+};
 
 TEST_P(SmallLinearTest, EqualsTheCpu) {
-  const auto [inputs, outputs] = GetParam();
-  const Checkpoint checkpoint(inputs, outputs, 11);
+  ExpectCpus(GetParam().inputs, GetParam().outputs, ScaleType::kBf16);
+}
+
+TEST_F(SmallLinearTest, EqualsTheCpuWithF16Scales) { ExpectCpus(512, 384, ScaleType::kF16); }
+
+void SmallLinearTest::ExpectCpus(int inputs, int outputs, ScaleType scale_type) {
+  const Checkpoint checkpoint(inputs, outputs, 11, scale_type);
   const ShardRange all = {0, inputs, 0, outputs};
   const OnDevice device(checkpoint, all);
   const cpu::LinearWeight reference = checkpoint.OnCpu(all, pool_);
