@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Times the collectives of a step over GPUs, one process a GPU, as decode steps run them: captured
+// in a graph, one after the other. Prints one JSON object: for each size the time of one operation,
+// the median of the graph's launches and the lowest, and the bandwidth of the links that it makes
+// (2 (n - 1) / n bytes a byte of an all-reduce).
+//
+//   collective_bench [--ranks=2]
+//
+// Needs libnccl.so.2 where the worker looks for it (docs/operations.md). Beside an unpacked
+// package: LD_LIBRARY_PATH=lib collective_bench.
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/rank_processes.h"
+#include "worker/parallel/device_group.h"
+#include "worker/parallel/nccl_environment.h"
+#include "worker/parallel/nccl_library.h"
+
+namespace sluice::worker {
+namespace {
+
+constexpr int kInGraph = 80;  // two for each of the 14B's layers
+constexpr int kLaunches = 30;
+
+void Check(cudaError_t error) {
+  if (error == cudaSuccess) return;
+  std::fprintf(stderr, "collective_bench: %s\n", cudaGetErrorString(error));
+  std::exit(1);
+}
+
+void Check(const absl::Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "collective_bench: %s\n", std::string(status.message()).c_str());
+  std::exit(1);
+}
+
+struct Times {
+  double median_us;
+  double least_us;
+};
+
+// Of one operation. All ranks call it together.
+Times Measure(cudaStream_t stream, const std::function<absl::Status()>& operation) {
+  Check(operation());
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  Check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  for (int i = 0; i < kInGraph; ++i) Check(operation());
+  Check(cudaStreamEndCapture(stream, &graph));
+  Check(cudaGraphInstantiate(&exec, graph, 0));
+  cudaEvent_t begin = nullptr;
+  cudaEvent_t end = nullptr;
+  Check(cudaEventCreate(&begin));
+  Check(cudaEventCreate(&end));
+  std::vector<double> times;
+  for (int launch = 0; launch < kLaunches; ++launch) {
+    // One ahead lets the ranks start the measured one together.
+    Check(cudaGraphLaunch(exec, stream));
+    Check(cudaEventRecord(begin, stream));
+    Check(cudaGraphLaunch(exec, stream));
+    Check(cudaEventRecord(end, stream));
+    Check(cudaEventSynchronize(end));
+    float milliseconds = 0;
+    Check(cudaEventElapsedTime(&milliseconds, begin, end));
+    times.push_back(milliseconds * 1e3 / kInGraph);
+  }
+  Check(cudaEventDestroy(begin));
+  Check(cudaEventDestroy(end));
+  Check(cudaGraphExecDestroy(exec));
+  Check(cudaGraphDestroy(graph));
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times.front()};
+}
+
+int Run(int rank, int world_size, SharedTexts& texts) {
+  Check(cudaSetDevice(rank));
+  const auto library = NcclLibrary::Open();
+  Check(library.status());
+  if (rank == 0) {
+    const auto id = MakeDeviceGroupId();
+    Check(id.status());
+    texts.Publish(0, *id);
+  }
+  auto group = StartDeviceCommunicator(rank, rank, world_size, texts.Wait(0));
+  Check(group.status());
+  Check((*group)->WaitReady());
+
+  constexpr int64_t kMost = 40 << 20;
+  cudaStream_t stream = nullptr;
+  Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  float* data = nullptr;
+  float* gathered = nullptr;
+  Check(cudaMalloc(reinterpret_cast<void**>(&data), kMost));
+  Check(cudaMemset(data, 0, kMost));  // zeros stay zeros, however often they are summed
+  const int64_t logits = 16 * 151936 / world_size;  // of 16 rows
+  Check(cudaMalloc(reinterpret_cast<void**>(&gathered),
+                   static_cast<size_t>(logits * world_size) * sizeof(float)));
+  const bool prints = rank == 0;
+  cudaDeviceProp properties = {};
+  Check(cudaGetDeviceProperties(&properties, rank));
+  if (prints) {
+    std::printf(
+        "{\"bench\": \"collective\", \"gpu\": \"%s\", \"ranks\": %d, \"nccl\": %d, \"runs\": [",
+        properties.name, world_size, (*library)->version());
+  }
+  const char* separator = "";
+  const auto report = [&](const char* what, int64_t bytes, const Times& times, double factor) {
+    if (!prints) return;
+    std::printf(
+        "%s\n {\"operation\": \"%s\", \"bytes\": %lld, \"median_us\": %.2f, \"least_us\": %.2f, "
+        "\"gb_per_s\": %.1f}",
+        separator, what, static_cast<long long>(bytes), times.median_us, times.least_us,
+        factor * static_cast<double>(bytes) / times.median_us / 1e3);
+    separator = ",";
+  };
+  const double all_reduce_factor = 2.0 * (world_size - 1) / world_size;
+  // 10 KB is bf16's row of hidden size 5,120; ours are f32: 20 KB a row.
+  for (const int64_t bytes :
+       {int64_t{10} << 10, int64_t{20} << 10, int64_t{80} << 10, int64_t{320} << 10,
+        int64_t{640} << 10, int64_t{2560} << 10, int64_t{10} << 20, kMost}) {
+    const Times times =
+        Measure(stream, [&] { return (*group)->AllReduceSum(data, bytes / 4, stream); });
+    report("all_reduce", bytes, times, all_reduce_factor);
+  }
+  const Times gather = Measure(stream, [&] {
+    return (*group)->GatherToRoot(data, rank == 0 ? gathered : nullptr, logits, stream);
+  });
+  report("gather", logits * 4, gather, world_size - 1);
+  const Times broadcast =
+      Measure(stream, [&] { return (*group)->Broadcast(data, 16 * 4, stream); });
+  report("broadcast", int64_t{16} * 4, broadcast, 1);
+  if (prints) std::printf("\n]}\n");
+  return 0;
+}
+
+}  // namespace
+}  // namespace sluice::worker
+
+int main(int argc, char** argv) {
+  int ranks = 2;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument.rfind("--ranks=", 0) != 0) {
+      std::fprintf(stderr, "usage: collective_bench [--ranks=2]\n");
+      return 2;
+    }
+    ranks = std::max(2, std::atoi(argument.c_str() + 8));
+  }
+  for (const auto& entry : sluice::worker::kNcclEnvironment) setenv(entry.name, entry.value, 0);
+  sluice::SharedTexts texts;
+  return sluice::RunRankProcesses(
+      ranks, [&](int rank) { return sluice::worker::Run(rank, ranks, texts); });
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+// NCCL itself, one process a GPU as the worker runs it, on as many GPUs as there are (2, 4 or 8).
+// Skipped on a machine with fewer than two.
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "tests/support/rank_processes.h"
+#include "worker/parallel/device_group.h"
+#include "worker/parallel/nccl_communicator.h"
+#include "worker/parallel/nccl_environment.h"
+
+namespace sluice::worker {
+namespace {
+
+#define ASSERT_CUDA(call) ASSERT_EQ(call, cudaSuccess)
+
+// Asked in a process of its own: this one must be able to fork.
+int DeviceCount() {
+  static const int count = RunRankProcesses(1, [](int) {
+    int devices = 0;
+    return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+  });
+  return count;
+}
+
+class Rank {
+ public:
+  Rank(int rank, int world_size) : rank_(rank), world_size_(world_size) {
+    EXPECT_EQ(cudaSetDevice(rank), cudaSuccess);
+    EXPECT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
+  }
+  Rank(const Rank&) = delete;
+  Rank& operator=(const Rank&) = delete;
+
+  int rank() const { return rank_; }
+  int world_size() const { return world_size_; }
+  cudaStream_t stream() const { return stream_; }
+
+  // A group of its own for each number.
+  std::unique_ptr<DeviceCommunicator> Meet(SharedTexts& texts, int number) {
+    if (rank_ == 0) {
+      const auto id = MakeDeviceGroupId();
+      EXPECT_TRUE(id.ok()) << id.status();
+      texts.Publish(number, id.value_or(""));
+    }
+    auto started = StartDeviceCommunicator(rank_, rank_, world_size_, texts.Wait(number));
+    EXPECT_TRUE(started.ok()) << started.status();
+    if (!started.ok()) std::_Exit(1);
+    const absl::Status ready = (*started)->WaitReady();
+    EXPECT_TRUE(ready.ok()) << ready;
+    return std::move(*started);
+  }
+
+  float* Allocate(size_t floats) {
+    float* data = nullptr;
+    EXPECT_EQ(cudaMalloc(reinterpret_cast<void**>(&data), floats * sizeof(float)), cudaSuccess);
+    return data;
+  }
+  void Set(float* data, const std::vector<float>& values) {
+    EXPECT_EQ(cudaMemcpyAsync(data, values.data(), values.size() * sizeof(float),
+                              cudaMemcpyHostToDevice, stream_),
+              cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  }
+  std::vector<float> Get(const float* data, size_t count) {
+    std::vector<float> values(count);
+    EXPECT_EQ(cudaMemcpyAsync(values.data(), data, count * sizeof(float), cudaMemcpyDeviceToHost,
+                              stream_),
+              cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+    return values;
+  }
+
+ private:
+  const int rank_;
+  const int world_size_;
+  cudaStream_t stream_ = nullptr;
+};
+
+// What a stream captures, replayed; destroyed before its communicator.
+class Graph {
+ public:
+  Graph(cudaStream_t stream, const std::function<void()>& enqueue) : stream_(stream) {
+    cudaGraph_t graph = nullptr;
+    EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    enqueue();
+    EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    EXPECT_EQ(cudaGraphInstantiate(&exec_, graph, 0), cudaSuccess);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  }
+  ~Graph() { EXPECT_EQ(cudaGraphExecDestroy(exec_), cudaSuccess); }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  void Launch() { EXPECT_EQ(cudaGraphLaunch(exec_, stream_), cudaSuccess); }
+
+ private:
+  const cudaStream_t stream_;
+  cudaGraphExec_t exec_ = nullptr;
+};
+
+class NcclMultiGpuTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (DeviceCount() < 2) GTEST_SKIP() << "there are " << DeviceCount() << " GPUs";
+  }
+
+  static void RunRanks(const std::function<void(Rank&)>& body) {
+    const int world_size = DeviceCount() >= 8 ? 8 : DeviceCount() >= 4 ? 4 : 2;
+    EXPECT_EQ(RunRankProcesses(world_size,
+                               [&](int rank) {
+                                 Rank self(rank, world_size);
+                                 body(self);
+                                 return ::testing::Test::HasFailure() ? 1 : 0;
+                               }),
+              0);
+  }
+
+  SharedTexts texts_;
+};
+
+// Whole numbers, so that every order of summing gives the same.
+std::vector<float> WholeNumbers(int rank, size_t count) {
+  std::vector<float> values(count);
+  for (size_t i = 0; i < count; ++i) {
+    values[i] = static_cast<float>((i * 7 + static_cast<size_t>(rank) * 13) % 1000);
+  }
+  return values;
+}
+
+// One decode row's activations, odd ones, a prefill chunk's.
+constexpr size_t kCounts[] = {1, 3, 5120, 5121, 640 * 1024, 2048 * 5120};
+
+TEST_F(NcclMultiGpuTest, SumsAreExactEagerAndCaptured) {
+  RunRanks([&](Rank& self) {
+    const auto group = self.Meet(texts_, 0);
+    for (const size_t count : kCounts) {
+      float* const data = self.Allocate(count);
+      const std::vector<float> own = WholeNumbers(self.rank(), count);
+      std::vector<float> sum(count, 0.0f);
+      for (int rank = 0; rank < self.world_size(); ++rank) {
+        const std::vector<float> values = WholeNumbers(rank, count);
+        for (size_t i = 0; i < count; ++i) sum[i] += values[i];
+      }
+      const auto enqueue = [&] {
+        const absl::Status status =
+            group->AllReduceSum(data, static_cast<int64_t>(count), self.stream());
+        EXPECT_TRUE(status.ok()) << status;
+      };
+      self.Set(data, own);
+      enqueue();
+      EXPECT_EQ(self.Get(data, count), sum) << count << " eager";
+      Graph graph(self.stream(), enqueue);
+      for (int replay = 0; replay < 3; ++replay) {
+        self.Set(data, own);
+        graph.Launch();
+        EXPECT_EQ(self.Get(data, count), sum) << count << " captured";
+      }
+      ASSERT_CUDA(cudaFree(data));
+    }
+    EXPECT_TRUE(group->Check().ok());
+  });
+}
+
+TEST_F(NcclMultiGpuTest, SameOperandsGiveTheSameBits) {
+  // Two groups, one after the other; all ranks' results meet in texts: a hash each.
+  RunRanks([&](Rank& self) {
+    int number = 0;
+    std::vector<std::string> hashes;
+    for (int round = 0; round < 2; ++round) {
+      const auto group = self.Meet(texts_, number++);
+      std::string hash;
+      for (const size_t count : kCounts) {
+        float* const data = self.Allocate(count);
+        std::mt19937 random(static_cast<unsigned>(self.rank()));
+        std::normal_distribution<float> normal;
+        std::vector<float> own(count);
+        for (float& value : own) value = normal(random);
+        const auto enqueue = [&] {
+          EXPECT_TRUE(group->AllReduceSum(data, static_cast<int64_t>(count), self.stream()).ok());
+        };
+        self.Set(data, own);
+        enqueue();
+        const std::vector<float> first = self.Get(data, count);
+        Graph graph(self.stream(), enqueue);
+        for (int replay = 0; replay < 20; ++replay) {
+          self.Set(data, own);
+          graph.Launch();
+          EXPECT_EQ(self.Get(data, count), first) << count << ", replay " << replay;
+        }
+        uint64_t sum = 14695981039346656037ULL;
+        for (const float value : first) {
+          uint32_t bits = 0;
+          std::memcpy(&bits, &value, sizeof(bits));
+          sum = (sum ^ bits) * 1099511628211ULL;
+        }
+        hash += std::to_string(sum) + " ";
+        ASSERT_CUDA(cudaFree(data));
+      }
+      hashes.push_back(hash);
+    }
+    EXPECT_EQ(hashes[0], hashes[1]) << "between groups";
+    if (self.rank() == 0) texts_.Publish(100, hashes[0]);
+    EXPECT_EQ(texts_.Wait(100), hashes[0]) << "between ranks";
+  });
+}
+
+TEST_F(NcclMultiGpuTest, GathersAndBroadcastsInAGraphBesideSums) {
+  RunRanks([&](Rank& self) {
+    const auto group = self.Meet(texts_, 0);
+    const auto world = static_cast<size_t>(self.world_size());
+    constexpr size_t kCount = 4 * 18992;  // logits of four rows of an eighth of the vocabulary
+    float* const local = self.Allocate(kCount);
+    float* const all = self.Allocate(kCount * world);
+    float* const ids = self.Allocate(4);
+    float* const sum = self.Allocate(5120);
+    const auto enqueue = [&] {
+      float* const out = self.rank() == 0 ? all : nullptr;
+      EXPECT_TRUE(group->AllReduceSum(sum, 5120, self.stream()).ok());
+      EXPECT_TRUE(group->GatherToRoot(local, out, kCount, self.stream()).ok());
+      EXPECT_TRUE(group->Broadcast(ids, 4 * sizeof(float), self.stream()).ok());
+    };
+    const auto own = WholeNumbers(self.rank(), kCount);
+    const auto fill = [&] {
+      self.Set(local, own);
+      self.Set(sum, std::vector<float>(5120, 1.0f));
+      self.Set(ids, std::vector<float>(4, static_cast<float>(self.rank() + 1)));
+    };
+    const auto check = [&] {
+      EXPECT_EQ(self.Get(sum, 5120), std::vector<float>(5120, static_cast<float>(world)));
+      EXPECT_EQ(self.Get(ids, 4), std::vector<float>(4, 1.0f));
+      for (size_t rank = 0; self.rank() == 0 && rank < world; ++rank) {
+        EXPECT_EQ(self.Get(all + rank * kCount, kCount),
+                  WholeNumbers(static_cast<int>(rank), kCount));
+      }
+    };
+    fill();
+    enqueue();
+    check();
+    Graph graph(self.stream(), enqueue);
+    for (int replay = 0; replay < 100; ++replay) {
+      fill();
+      graph.Launch();
+      check();
+    }
+    EXPECT_TRUE(group->Check().ok());
+  });
+}
+
+TEST_F(NcclMultiGpuTest, GroupsComeAndGo) {
+  RunRanks([&](Rank& self) {
+    float* const data = self.Allocate(5120);
+    for (int cycle = 0; cycle < 20; ++cycle) {
+      const auto group = self.Meet(texts_, cycle);
+      self.Set(data, std::vector<float>(5120, 1.0f));
+      EXPECT_TRUE(group->AllReduceSum(data, 5120, self.stream()).ok());
+      EXPECT_EQ(self.Get(data, 1)[0], static_cast<float>(self.world_size())) << cycle;
+    }
+  });
+}
+
+TEST_F(NcclMultiGpuTest, AbortEndsACollectiveWhosePeersDoNotCome) {
+  RunRanks([&](Rank& self) {
+    const auto group = self.Meet(texts_, 0);
+    // The end of such a process is its exit: nothing is destroyed.
+    const auto leave = [] { std::_Exit(::testing::Test::HasFailure() ? 1 : 0); };
+    if (self.rank() != 0) {
+      texts_.Wait(1);  // alive, but never in the collective
+      leave();
+    }
+    float* const data = self.Allocate(5120);
+    EXPECT_TRUE(group->AllReduceSum(data, 5120, self.stream()).ok());
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_EQ(cudaStreamQuery(self.stream()), cudaErrorNotReady);
+    group->Abort();
+    EXPECT_EQ(cudaStreamSynchronize(self.stream()), cudaSuccess);
+    EXPECT_EQ(group->AllReduceSum(data, 5120, self.stream()).code(), absl::StatusCode::kCancelled);
+    texts_.Publish(1, "aborted");
+    leave();
+  });
+}
+
+TEST_F(NcclMultiGpuTest, AbortEndsAReplayedGraphWhosePeersDied) {
+  RunRanks([&](Rank& self) {
+    const auto group = self.Meet(texts_, 0);
+    float* const data = self.Allocate(5120);
+    Graph graph(self.stream(),
+                [&] { EXPECT_TRUE(group->AllReduceSum(data, 5120, self.stream()).ok()); });
+    graph.Launch();
+    EXPECT_EQ(cudaStreamSynchronize(self.stream()), cudaSuccess);
+    if (self.rank() != 0) std::_Exit(0);  // without a word
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    graph.Launch();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_EQ(cudaStreamQuery(self.stream()), cudaErrorNotReady);
+    group->Abort();
+    EXPECT_EQ(cudaStreamSynchronize(self.stream()), cudaSuccess);
+    std::_Exit(::testing::Test::HasFailure() ? 1 : 0);
+  });
+}
+
+TEST_F(NcclMultiGpuTest, PeerThatNeverComesIsAnErrorInTime) {
+  RunRanks([&](Rank& self) {
+    if (self.rank() != 0) return;
+    auto library = NcclLibrary::Open();
+    ASSERT_TRUE(library.ok()) << library.status();
+    const auto id = NcclCommunicator::MakeUniqueId(**library);
+    ASSERT_TRUE(id.ok()) << id.status();
+    NcclOptions options;
+    options.init_timeout = std::chrono::milliseconds(500);
+    auto started = NcclCommunicator::Start(*library, *id, options);
+    ASSERT_TRUE(started.ok()) << started.status();
+    EXPECT_EQ((*started)->WaitReady().code(), absl::StatusCode::kDeadlineExceeded);
+    std::_Exit(::testing::Test::HasFailure() ? 1 : 0);
+  });
+}
+
+}  // namespace
+}  // namespace sluice::worker
+
+int main(int argc, char** argv) {
+  for (const auto& entry : sluice::worker::kNcclEnvironment) setenv(entry.name, entry.value, 0);
+  ::testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
