@@ -197,25 +197,43 @@ class AttentionTest : public CudaTest {
   cpu::ThreadPool pool_{4};
 };
 
-TEST_F(AttentionTest, DecodesRowsOfAnyLength) { Decode({1, 63, 64, 65, 1000, 2, 129, 4097}, 8, 5); }
-TEST_F(AttentionTest, DecodesOneLongRow) { Decode({32768}, 8, 5); }
+constexpr int kKvHeads = kEmulated ? 2 : 8;
+
+TEST_F(AttentionTest, DecodesRowsOfAnyLength) {
+  Decode({1, 63, 64, 65, 1000, 2, 129, kEmulated ? 1500 : 4097}, kKvHeads, 5);
+}
+TEST_F(AttentionTest, DecodesOneLongRow) { Decode({kEmulated ? 4097 : 32768}, kKvHeads, 5); }
 TEST_F(AttentionTest, DecodesShards) {
   for (const int kv_heads : {1, 2, 4}) Decode({1, 65, 1000, 17}, kv_heads, 5);
 }
 TEST_F(AttentionTest, DecodesOtherGroups) {
-  for (const int group : {1, 2, 4, 8}) Decode({1, 64, 300}, 4, group);
+  for (const int group : {1, 2, 4, 8}) Decode({1, 64, 300}, kEmulated ? 2 : 4, group);
 }
-TEST_F(AttentionTest, DecodesManyRows) { Decode(std::vector<int>(256, 190), 8, 5); }
+TEST_F(AttentionTest, DecodesManyRows) {
+  Decode(std::vector<int>(256, kEmulated ? 33 : 190), kEmulated ? 1 : 8, 5);
+}
+// More than the plan's block has threads.
+TEST_F(AttentionTest, DecodesMoreRowsThanThePlanHasThreads) {
+  std::vector<int> lengths(600, 3);
+  for (size_t row = 0; row < lengths.size(); row += 97) lengths[row] = 70;
+  Decode(lengths, 1, 2);
+}
 
 TEST_F(AttentionTest, PrefillsFromTheStart) {
-  for (const int tokens : {1, 15, 64, 65, 127, 128, 129, 500}) Prefill(0, tokens, 8, 5);
+  for (const int tokens : {1, 15, 64, 65, 127, 128, 129, kEmulated ? 260 : 500}) {
+    Prefill(0, tokens, kEmulated ? 1 : 8, kEmulated ? 2 : 5);
+  }
 }
 TEST_F(AttentionTest, PrefillsLaterChunks) {
-  for (const int first : {1, 63, 64, 1000}) Prefill(first, 200, 8, 5);
+  for (const int first : {1, 63, 64, 1000}) {
+    Prefill(first, kEmulated ? 140 : 200, kEmulated ? 1 : 8, kEmulated ? 2 : 5);
+  }
 }
 TEST_F(AttentionTest, PrefillsShards) {
-  for (const int kv_heads : {1, 2, 4}) Prefill(100, 150, kv_heads, 5);
-  Prefill(100, 150, 4, 1);
+  for (const int kv_heads : {1, 2, kEmulated ? 3 : 4}) {
+    Prefill(100, kEmulated ? 30 : 150, kv_heads, 5);
+  }
+  Prefill(100, kEmulated ? 30 : 150, 4, 1);
 }
 
 }  // namespace

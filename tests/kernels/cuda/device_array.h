@@ -16,6 +16,13 @@
 
 namespace sluice::kernels {
 
+// Whether the device is tests/cuda_emulation's, on which a large shape would take minutes.
+#ifdef SLUICE_CUDA_EMULATED
+inline constexpr bool kEmulated = true;
+#else
+inline constexpr bool kEmulated = false;
+#endif
+
 inline void CheckCuda(cudaError_t error) {
   ASSERT_EQ(error, cudaSuccess) << cudaGetErrorString(error);
 }

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the emulated machine looks like. Tests change it before the code under test asks.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace sluice::cuda_emulation {
+
+struct Settings {
+  int num_devices = 1;
+  int num_sms = 4;  // few, so that plans cut work into more than one block but not into many
+  size_t memory_bytes = size_t{4} << 30;  // of each device
+  // Work on a stream begins when someone waits for it, or after so long: as late as a GPU might.
+  std::chrono::microseconds lateness{2000};
+};
+
+Settings& TheSettings();
+
+}  // namespace sluice::cuda_emulation

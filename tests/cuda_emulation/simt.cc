@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/cuda_emulation/simt.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "tests/cuda_emulation/fiber.h"
+#include "tests/cuda_emulation/symbol_name.h"
+
+// Where the kernels find themselves (include/cuda_runtime.h).
+uint3 threadIdx, blockIdx;
+dim3 blockDim, gridDim;
+
+// The kernels' static __shared__ variables, gathered by shared_memory.ld; null without it.
+extern "C" {
+[[gnu::weak]] extern uint8_t sluice_static_shared_begin[];
+[[gnu::weak]] extern uint8_t sluice_static_shared_end[];
+}
+
+namespace sluice::cuda_emulation {
+namespace {
+
+constexpr int kPoison = 0xff;
+constexpr size_t kSharedAlignment = 128;
+
+enum class State { kReady, kAtBarrier, kAtWarpOperation, kEnded };
+
+struct AsyncCopy {
+  uint8_t* shared;
+  const uint8_t* global;  // null: zeros
+  int group;
+};
+
+struct Thread {
+  Fiber fiber;
+  uint3 index = {};
+  int number = 0;  // in the block
+  State state = State::kEnded;
+  Place place;  // where it waits
+  // The warp operation it waits for.
+  uint32_t mask = 0;
+  WarpWork work = nullptr;
+  void* operand = nullptr;
+  // Copies under way, oldest first, and the group that the next one joins.
+  std::deque<AsyncCopy> copies;
+  int open_group = 0;
+};
+
+// xorshift64*
+class Draws {
+ public:
+  explicit Draws(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15u + 1) {}
+  uint32_t Below(uint32_t bound) {
+    state_ ^= state_ >> 12;
+    state_ ^= state_ << 25;
+    state_ ^= state_ >> 27;
+    return static_cast<uint32_t>((state_ * 0x2545f4914f6cdd1du >> 33) % bound);
+  }
+
+ private:
+  uint64_t state_;
+};
+
+uint64_t SeedOfEnvironment() {
+  const char* text = std::getenv("SLUICE_EMULATION_SEED");
+  return text == nullptr ? 1 : std::strtoull(text, nullptr, 10);
+}
+
+// Dynamic shared memory, which ends at a page that faults.
+class SharedMemory {
+ public:
+  SharedMemory() {
+    void* memory = mmap(nullptr, kPageBytes + kBytes + kPageBytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) std::abort();
+    begin_ = static_cast<uint8_t*>(memory) + kPageBytes;
+    mprotect(begin_ - kPageBytes, kPageBytes, PROT_NONE);
+    mprotect(begin_ + kBytes, kPageBytes, PROT_NONE);
+  }
+
+  void Resize(size_t bytes) {
+    bytes_ = bytes;
+    data_ = begin_ + kBytes - (bytes + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment;
+    std::memset(begin_, kGuard, static_cast<size_t>(data_ - begin_));
+    std::memset(data_ + bytes, kGuard, static_cast<size_t>(begin_ + kBytes - data_ - bytes));
+  }
+  void Poison() {
+    std::memset(data_, kPoison, bytes_);
+    if (sluice_static_shared_begin != nullptr) {
+      std::memset(sluice_static_shared_begin, kPoison,
+                  static_cast<size_t>(sluice_static_shared_end - sluice_static_shared_begin));
+    }
+  }
+  bool GuardsHold() const {
+    // Far below, nothing of this launch's size would land.
+    const uint8_t* from = data_ - begin_ > 4096 ? data_ - 4096 : begin_;
+    for (const uint8_t* at = from; at < data_; ++at) {
+      if (*at != kGuard) return false;
+    }
+    for (const uint8_t* at = data_ + bytes_; at < begin_ + kBytes; ++at) {
+      if (*at != kGuard) return false;
+    }
+    return true;
+  }
+  bool Contains(const uint8_t* pointer, size_t bytes) const {
+    return Within(pointer, bytes, data_, data_ + bytes_) ||
+           Within(pointer, bytes, sluice_static_shared_begin, sluice_static_shared_end);
+  }
+  uint8_t* data() const { return data_; }
+
+ private:
+  static constexpr size_t kPageBytes = 4096;
+  static constexpr size_t kBytes = (kMaxSharedBytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+  static constexpr uint8_t kGuard = 0xa5;
+
+  static bool Within(const uint8_t* pointer, size_t bytes, const uint8_t* begin,
+                     const uint8_t* end) {
+    return pointer >= begin && pointer + bytes <= end;
+  }
+
+  uint8_t* begin_;
+  uint8_t* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+// Everything about the grid that runs; there is one at a time.
+struct Machine {
+  std::mutex mutex;  // held while a grid runs
+  uint64_t seed = SeedOfEnvironment();
+  SharedMemory shared;
+  std::vector<std::unique_ptr<Thread>> threads;  // of the largest block so far
+  const GridConfig* config = nullptr;
+  const std::function<void()>* body = nullptr;
+  int num_threads = 0;  // of the block
+  int num_alive = 0;
+  int num_at_barrier = 0;
+  Thread* current = nullptr;
+};
+
+Machine& TheMachine() {
+  static Machine* machine = new Machine;  // outlives the threads of streams
+  return *machine;
+}
+
+Thread& Current() { return *TheMachine().current; }
+
+void PrintContext(FILE* out) {
+  const Machine& machine = TheMachine();
+  if (machine.config == nullptr) return;
+  std::fprintf(out, "  kernel %s, block (%u, %u, %u)", SymbolName(machine.config->kernel).c_str(),
+               blockIdx.x, blockIdx.y, blockIdx.z);
+  if (machine.current != nullptr) {
+    const uint3& index = machine.current->index;
+    std::fprintf(out, ", thread (%u, %u, %u)", index.x, index.y, index.z);
+  }
+  std::fprintf(out, "\n");
+}
+
+void PrintPlace(const Place& place) {
+  std::fprintf(stderr, "%s:%u in %s\n", place.file_name(), place.line(), place.function_name());
+}
+
+// A stray access of the kernel: says where, then lets the process die of it.
+void OnFault(int signal_number, siginfo_t* info, void*) {
+  if (TheMachine().config != nullptr) {
+    std::fprintf(stderr, "CUDA emulation: access to %p, which is no memory of the device\n",
+                 info->si_addr);
+    PrintContext(stderr);
+  }
+  signal(signal_number, SIG_DFL);
+  raise(signal_number);
+}
+
+void InstallFaultHandler() {
+  static const bool installed = [] {
+    struct sigaction action = {};
+    action.sa_sigaction = OnFault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    return sigaction(SIGSEGV, &action, nullptr) == 0 && sigaction(SIGBUS, &action, nullptr) == 0;
+  }();
+  static_cast<void>(installed);
+  // The handler's stack is each OS thread's own: a fiber's may be what has overflowed.
+  thread_local std::array<char, 64 * 1024> handler_stack;
+  thread_local const bool has_stack = [] {
+    const stack_t stack = {.ss_sp = handler_stack.data(),
+                           .ss_flags = 0,
+                           .ss_size = handler_stack.size()};
+    return sigaltstack(&stack, nullptr) == 0;
+  }();
+  static_cast<void>(has_stack);
+}
+
+// ---- what threads wait for
+
+Thread* LaneOf(const Thread& thread, int lane) {
+  const int number = thread.number / kWarpLanes * kWarpLanes + lane;
+  Machine& machine = TheMachine();
+  return number < machine.num_threads ? machine.threads[static_cast<size_t>(number)].get()
+                                      : nullptr;
+}
+
+// Whether all of the mask that have not ended wait for the operation that `thread` came to.
+bool AllHere(const Thread& thread) {
+  for (int lane = 0; lane < kWarpLanes; ++lane) {
+    const Thread* other = LaneOf(thread, lane);
+    if ((thread.mask >> lane & 1) == 0 || other == nullptr || other->state == State::kEnded) {
+      continue;
+    }
+    if (other->state != State::kAtWarpOperation) return false;
+    if (other->work != thread.work || other->mask != thread.mask) {
+      std::fprintf(stderr, "CUDA emulation: lane %d of the warp waits for another operation at ",
+                   lane);
+      PrintPlace(other->place);
+      Fail("lanes of one mask meet at different warp operations", thread.place);
+    }
+  }
+  return true;
+}
+
+void DoWork(const Thread& thread) {
+  void* operands[kWarpLanes] = {};
+  for (int lane = 0; lane < kWarpLanes; ++lane) {
+    Thread* other = LaneOf(thread, lane);
+    if ((thread.mask >> lane & 1) == 0 || other == nullptr || other->state == State::kEnded) {
+      continue;
+    }
+    operands[lane] = other->operand;
+    other->state = State::kReady;
+  }
+  thread.work(operands);
+}
+
+bool BarrierComplete() {
+  const Machine& machine = TheMachine();
+  return machine.num_at_barrier > 0 && machine.num_at_barrier == machine.num_alive;
+}
+
+void OpenBarrier() {
+  Machine& machine = TheMachine();
+  const Place* first = nullptr;
+  for (int i = 0; i < machine.num_threads; ++i) {
+    Thread& thread = *machine.threads[static_cast<size_t>(i)];
+    if (thread.state != State::kAtBarrier) continue;
+    if (first == nullptr) first = &thread.place;
+    if (thread.place.line() != first->line() || thread.place.file_name() != first->file_name()) {
+      std::fprintf(stderr, "CUDA emulation: thread %d waits at ", i);
+      PrintPlace(thread.place);
+      Fail("threads of one block meet at different barriers", *first);
+    }
+    thread.state = State::kReady;
+  }
+  machine.num_at_barrier = 0;
+}
+
+void EndThread() {
+  Machine& machine = TheMachine();
+  Thread& thread = Current();
+  thread.state = State::kEnded;
+  --machine.num_alive;
+  if (BarrierComplete()) OpenBarrier();
+  for (int lane = 0; lane < kWarpLanes; ++lane) {
+    const Thread* other = LaneOf(thread, lane);
+    if (other != nullptr && other->state == State::kAtWarpOperation &&
+        (other->mask >> thread.number % kWarpLanes & 1) != 0 && AllHere(*other)) {
+      DoWork(*other);
+    }
+  }
+  thread.fiber.Suspend();
+}
+
+[[noreturn]] void ReportDeadlock() {
+  Machine& machine = TheMachine();
+  machine.current = nullptr;
+  std::fprintf(stderr, "CUDA emulation: no thread of the block can go on\n");
+  PrintContext(stderr);
+  const char* last_file = nullptr;
+  unsigned last_line = 0;
+  for (int i = 0; i < machine.num_threads; ++i) {
+    const Thread& thread = *machine.threads[static_cast<size_t>(i)];
+    if (thread.state == State::kEnded || thread.state == State::kReady) continue;
+    if (thread.place.line() == last_line && thread.place.file_name() == last_file) continue;
+    last_line = thread.place.line();
+    last_file = thread.place.file_name();
+    std::fprintf(stderr, "  from thread %d on, waiting %s ", i,
+                 thread.state == State::kAtBarrier ? "at the barrier" : "for lanes of its warp");
+    PrintPlace(thread.place);
+  }
+  std::abort();
+}
+
+// ---- the schedule
+
+// One turn for each lane that can go on. False if none can.
+bool RunWarp(int warp, Draws& draws) {
+  Machine& machine = TheMachine();
+  const int first = warp * kWarpLanes;
+  const int lanes = machine.num_threads - first < kWarpLanes ? machine.num_threads - first
+                                                             : kWarpLanes;
+  const int start = static_cast<int>(draws.Below(static_cast<uint32_t>(lanes)));
+  const bool backwards = draws.Below(2) == 1;
+  bool any = false;
+  for (int i = 0; i < lanes; ++i) {
+    const int lane = (backwards ? start + lanes - i : start + i) % lanes;
+    Thread& thread = *machine.threads[static_cast<size_t>(first + lane)];
+    if (thread.state != State::kReady) continue;
+    any = true;
+    machine.current = &thread;
+    threadIdx = thread.index;
+    thread.fiber.Resume();
+  }
+  return any;
+}
+
+void RunBlock(Draws& draws) {
+  Machine& machine = TheMachine();
+  machine.shared.Poison();
+  machine.num_alive = machine.num_threads;
+  machine.num_at_barrier = 0;
+  for (int i = 0; i < machine.num_threads; ++i) {
+    Thread& thread = *machine.threads[static_cast<size_t>(i)];
+    const auto number = static_cast<unsigned>(i);
+    thread.number = i;
+    thread.index = {number % blockDim.x, number / blockDim.x % blockDim.y,
+                    number / blockDim.x / blockDim.y};
+    thread.state = State::kReady;
+    thread.copies.clear();
+    thread.open_group = 0;
+    thread.fiber.Start(
+        [](void*) {
+          (*TheMachine().body)();
+          EndThread();
+        },
+        nullptr);
+  }
+  const int num_warps = (machine.num_threads + kWarpLanes - 1) / kWarpLanes;
+  while (machine.num_alive > 0) {
+    bool any = false;
+    const auto start = draws.Below(static_cast<uint32_t>(num_warps));
+    for (int i = 0; i < num_warps; ++i) {
+      const int warp = (static_cast<int>(start) + i) % num_warps;
+      // Now and then a warp runs as far as it can before the others get a turn.
+      const bool far = draws.Below(4) == 0;
+      bool ran = RunWarp(warp, draws);
+      any |= ran;
+      while (far && ran) ran = RunWarp(warp, draws);
+    }
+    if (!any) ReportDeadlock();
+  }
+  machine.current = nullptr;
+  if (!machine.shared.GuardsHold()) {
+    Fail("the block wrote around its dynamic shared memory", Place::current());
+  }
+}
+
+}  // namespace
+
+void RunGrid(const GridConfig& config, const std::function<void()>& body) {
+  Machine& machine = TheMachine();
+  const std::lock_guard<std::mutex> lock(machine.mutex);
+  InstallFaultHandler();
+  machine.config = &config;
+  machine.body = &body;
+  machine.num_threads = static_cast<int>(config.block.x * config.block.y * config.block.z);
+  while (machine.threads.size() < static_cast<size_t>(machine.num_threads)) {
+    machine.threads.push_back(std::make_unique<Thread>());
+  }
+  machine.shared.Resize(config.shared_bytes);
+  blockDim = config.block;
+  gridDim = config.grid;
+  Draws draws(machine.seed);
+  for (unsigned z = 0; z < config.grid.z; ++z) {
+    for (unsigned y = 0; y < config.grid.y; ++y) {
+      for (unsigned x = 0; x < config.grid.x; ++x) {
+        blockIdx = {x, y, z};
+        RunBlock(draws);
+      }
+    }
+  }
+  machine.config = nullptr;
+}
+
+void SetSchedulingSeed(uint64_t seed) {
+  Machine& machine = TheMachine();
+  const std::lock_guard<std::mutex> lock(machine.mutex);
+  machine.seed = seed;
+}
+
+int Lane() { return Current().number % kWarpLanes; }
+
+uint8_t* DynamicShared() { return TheMachine().shared.data(); }
+
+void BlockBarrier(Place place) {
+  Machine& machine = TheMachine();
+  ++machine.num_at_barrier;
+  Thread& thread = Current();
+  thread.state = State::kAtBarrier;
+  thread.place = place;
+  if (BarrierComplete()) {
+    OpenBarrier();
+  } else {
+    thread.fiber.Suspend();
+  }
+}
+
+void WarpOperation(uint32_t mask, WarpWork work, void* operand, Place place) {
+  Thread& thread = Current();
+  if ((mask >> Lane() & 1) == 0) Fail("a lane calls a warp operation whose mask lacks it", place);
+  thread.mask = mask;
+  thread.work = work;
+  thread.operand = operand;
+  thread.state = State::kAtWarpOperation;
+  thread.place = place;
+  if (AllHere(thread)) {
+    DoWork(thread);
+  } else {
+    thread.fiber.Suspend();
+  }
+}
+
+void WholeWarpOperation(WarpWork work, void* operand, Place place) {
+  for (int lane = 0; lane < kWarpLanes; ++lane) {
+    const Thread* other = LaneOf(Current(), lane);
+    if (other == nullptr || other->state == State::kEnded) {
+      Fail("an instruction of the whole warp, of which a lane has ended or never was", place);
+    }
+  }
+  WarpOperation(kAllLanes, work, operand, place);
+}
+
+void CopyAsync16(void* shared, const void* global, bool use, Place place) {
+  CheckShared(shared, 16, place);
+  if (reinterpret_cast<uintptr_t>(global) % 16 != 0) {
+    Fail("cp.async from an address that is not a multiple of 16", place);
+  }
+  Thread& thread = Current();
+  const auto* from = static_cast<const uint8_t*>(global);
+  thread.copies.push_back({static_cast<uint8_t*>(shared), use ? from : nullptr, thread.open_group});
+  std::memset(shared, kPoison, 16);
+}
+
+void CommitCopies() { ++Current().open_group; }
+
+void WaitCopies(int pending_groups) {
+  Thread& thread = Current();
+  const int end = thread.open_group - pending_groups;
+  while (!thread.copies.empty() && thread.copies.front().group < end) {
+    const AsyncCopy& copy = thread.copies.front();
+    if (copy.global != nullptr) {
+      std::memcpy(copy.shared, copy.global, 16);
+    } else {
+      std::memset(copy.shared, 0, 16);
+    }
+    thread.copies.pop_front();
+  }
+}
+
+void CheckShared(const void* pointer, size_t bytes, Place place) {
+  if (reinterpret_cast<uintptr_t>(pointer) % bytes != 0) {
+    Fail("misaligned access to shared memory", place);
+  }
+  if (!TheMachine().shared.Contains(static_cast<const uint8_t*>(pointer), bytes)) {
+    Fail("an address outside of the block's shared memory", place);
+  }
+}
+
+void Fail(const char* problem, Place place) {
+  std::fprintf(stderr, "CUDA emulation: %s\n  at ", problem);
+  PrintPlace(place);
+  PrintContext(stderr);
+  std::abort();
+}
+
+}  // namespace sluice::cuda_emulation
