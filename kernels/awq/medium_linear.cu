@@ -4,6 +4,7 @@
 #include "kernels/awq/copy_record.cuh"
 #include "kernels/awq/medium_linear.h"
 #include "kernels/awq/widen.cuh"
+#include "kernels/device/alu.cuh"
 #include "kernels/device/async_copy.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
@@ -11,16 +12,10 @@
 namespace sluice::kernels::awq {
 namespace {
 
-// A block's warps: 4 along the outputs by 2 along the tokens. A warp has two records side by side,
-// so every fragment of x that it loads meets four fragments of weights.
-constexpr int kOutputWarps = 4;
-constexpr int kTokenWarps = 2;
-constexpr int kWarps = kOutputWarps * kTokenWarps;
+constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
-constexpr int kWarpTiles = 2;  // of 32 outputs, a record each
-constexpr int kBlockTiles = kOutputWarps * kWarpTiles;
+constexpr int kBlockTiles = kWarps;  // of 32 outputs, a record each; each warp copies one
 constexpr int kBlockOutputs = kBlockTiles * kTileOutputs;
-static_assert(kBlockTiles == kWarps, "each warp copies one record of a unit");
 
 constexpr int kTokens = 8;  // of one instruction
 constexpr int kMaxBlockRows = 128;
@@ -29,11 +24,21 @@ constexpr int kMaxSharedBytes = 227 * 1024;  // of one block on sm_90
 // of 8 lanes, 2 rows by 4 places of 32 bytes, fall into different banks.
 constexpr int kRowBytes = kGroupInputs * static_cast<int>(sizeof(__nv_bfloat16)) + 16;
 
+// How a block of kRows rows is shared out. Up to 64 rows a warp has one record and all tokens, so a
+// weight is widened once. Beyond, a warp has two records side by side and half of the tokens: each
+// weight is widened by two warps, but what a warp loads of x meets twice as many weights, or shared
+// memory would be slower than the tensor cores.
+template <int kRows>
+struct Layout {
+  static constexpr int kWarpTiles = kRows <= 64 ? 1 : 2;  // records
+  static constexpr int kTokenWarps = kWarpTiles;
+  static constexpr int kTokenTiles = kRows / kTokens / kTokenWarps;  // of a warp
+  static_assert(kTokenTiles * kTokenWarps * kTokens == kRows);
+};
+
 // One unit's weights and activations, as they lie in shared memory: records, then rows of x.
-// kTokenTiles: tokens of a warp, in eights.
-template <int kTokenTiles>
+template <int kRows>
 struct Stage {
-  static constexpr int kRows = kTokenWarps * kTokenTiles * kTokens;  // of a block
   static constexpr int kRecordBytes = kBlockTiles * kTileBytes;
   static constexpr int kBytes = kRecordBytes + kRows * kRowBytes;
   static constexpr int kInRing = std::min(8, kMaxSharedBytes / kBytes);
@@ -54,7 +59,7 @@ struct Unit {
 
 // Enqueues the copies of a unit. Rows of x beyond the last are zero; records beyond the last tile
 // are the last one's, whose sums nobody writes.
-template <int kTokenTiles>
+template <int kRows>
 __device__ void CopyUnit(const MediumLinear& linear, int first_row, Unit unit, uint8_t* stage) {
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   const PackedAwq& weight = linear.weight;
@@ -65,13 +70,13 @@ __device__ void CopyUnit(const MediumLinear& linear, int first_row, Unit unit, u
              lane);
   constexpr int kVectors = kGroupInputs / 8;  // of 16 bytes in a row
   constexpr int kRowStep = kThreads / kVectors;
-  static_assert(Stage<kTokenTiles>::kRows % kRowStep == 0);
+  static_assert(kRows % kRowStep == 0);
   const int row = thread / kVectors, vector = thread % kVectors;
-  uint8_t* to = stage + Stage<kTokenTiles>::kRecordBytes + row * kRowBytes + 16 * vector;
+  uint8_t* to = stage + Stage<kRows>::kRecordBytes + row * kRowBytes + 16 * vector;
   const __nv_bfloat16* from =
       linear.x + int64_t{first_row + row} * weight.inputs + unit.group * kGroupInputs + 8 * vector;
 #pragma unroll
-  for (int i = 0; i < Stage<kTokenTiles>::kRows / kRowStep; ++i) {
+  for (int i = 0; i < kRows / kRowStep; ++i) {
     const bool exists = first_row + row + i * kRowStep < linear.rows;
     device::CopyAsync16OrZero(to + i * kRowStep * kRowBytes, exists ? from : linear.x, exists);
     from += kRowStep * weight.inputs;
@@ -81,7 +86,7 @@ __device__ void CopyUnit(const MediumLinear& linear, int first_row, Unit unit, u
 // What a warp has summed of its outputs and tokens, in units of the scale of the group it was in
 // last: value * scale is the sum. So there is one set of accumulators, and no scale is rounded into
 // a weight.
-template <int kTokenTiles>
+template <int kWarpTiles, int kTokenTiles>
 struct Sums {
   float value[kWarpTiles][2][kTokenTiles][4];  // [record][half of its outputs]
   float scale[kWarpTiles][2][2];               // [record][half][output g, output g + 8]
@@ -107,9 +112,9 @@ struct Sums {
 __device__ inline float Divisor(float scale) { return fabsf(scale) < 0x1p-60f ? 0x1p-60f : scale; }
 
 // Adds one unit to a warp's sums. records: its first record; x: this lane's place in its first row.
-template <int kTokenTiles>
+template <int kWarpTiles, int kTokenTiles>
 __device__ void AddUnit(const uint8_t* records, ScaleType scale_type, const uint8_t* x, int lane,
-                        Sums<kTokenTiles>& sums) {
+                        Sums<kWarpTiles, kTokenTiles>& sums) {
   float ratio[kWarpTiles][2][2];
   WideZeros zeros[kWarpTiles][2];
 #pragma unroll
@@ -121,7 +126,7 @@ __device__ void AddUnit(const uint8_t* records, ScaleType scale_type, const uint
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const float scale = Divisor(scales.scale[half][i]);
-        ratio[record][half][i] = __fdividef(sums.scale[record][half][i], scale);
+        ratio[record][half][i] = sums.scale[record][half][i] * device::FastReciprocal(scale);
         sums.scale[record][half][i] = scale;
       }
     }
@@ -174,9 +179,9 @@ __device__ void AddUnit(const uint8_t* records, ScaleType scale_type, const uint
 }
 
 // piece: [rows][outputs]. first_row, first_tile (of 32 outputs): the warp's.
-template <int kTokenTiles>
+template <int kWarpTiles, int kTokenTiles>
 __device__ void WritePiece(const MediumLinear& linear, float* piece, int first_row, int first_tile,
-                           int lane, const Sums<kTokenTiles>& sums) {
+                           int lane, const Sums<kWarpTiles, kTokenTiles>& sums) {
 #pragma unroll
   for (int record = 0; record < kWarpTiles; ++record) {
     if (first_tile + record >= linear.weight.num_tiles()) return;
@@ -200,17 +205,19 @@ __device__ void WritePiece(const MediumLinear& linear, float* piece, int first_r
 
 // The blocks of different rows and the same units are neighbours, so that their weights are read
 // from memory once and found in L2 by the others.
-template <int kTokenTiles>
+template <int kRows>
 __global__ void __launch_bounds__(kThreads, 1)
     MediumLinearKernel(MediumLinear linear, int row_blocks) {
-  using Ring = Stage<kTokenTiles>;
+  using Ring = Stage<kRows>;
   constexpr int kStages = Ring::kInRing;
   uint8_t* ring = device::DynamicShared();
   const SplitPlan& plan = linear.plan;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  constexpr int kWarpTiles = Layout<kRows>::kWarpTiles, kTokenWarps = Layout<kRows>::kTokenWarps,
+                kTokenTiles = Layout<kRows>::kTokenTiles;
   const int output_warp = warp / kTokenWarps, token_warp = warp % kTokenWarps;
   const int block = static_cast<int>(blockIdx.x) / row_blocks;
-  const int first_row = static_cast<int>(blockIdx.x) % row_blocks * Ring::kRows;
+  const int first_row = static_cast<int>(blockIdx.x) % row_blocks * kRows;
   const int groups = plan.groups_per_slice;
   const int first_unit = block * plan.units_per_warp;
   const int num_units = min(plan.units_per_warp, plan.units_per_slice() - first_unit);
@@ -220,7 +227,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 #pragma unroll
   for (int i = 0; i < kStages - 1; ++i) {
     if (i < num_units) {
-      CopyUnit<kTokenTiles>(linear, first_row, ahead, ring + i * Ring::kBytes);
+      CopyUnit<kRows>(linear, first_row, ahead, ring + i * Ring::kBytes);
       ahead.Advance(groups);
     }
     device::CommitCopies();
@@ -229,7 +236,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int own_row = token_warp * kTokenTiles * kTokens;
   const int own_x = Ring::kRecordBytes + (own_row + lane / 4) * kRowBytes + lane % 4 * 32;
   for (int i = 0; i < num_units;) {
-    Sums<kTokenTiles> sums;
+    Sums<kWarpTiles, kTokenTiles> sums;
     sums.Clear();
     const int end = min(num_units, i + groups - unit.group);  // of this tile
 #pragma unroll 1
@@ -238,33 +245,33 @@ __global__ void __launch_bounds__(kThreads, 1)
       // All have what they copied, and are done with the stage before, which is filled again.
       __syncthreads();
       if (i + kStages - 1 < num_units) {
-        CopyUnit<kTokenTiles>(linear, first_row, ahead,
-                              ring + (i + kStages - 1) % kStages * Ring::kBytes);
+        CopyUnit<kRows>(linear, first_row, ahead,
+                        ring + (i + kStages - 1) % kStages * Ring::kBytes);
         ahead.Advance(groups);
       }
       device::CommitCopies();
       const uint8_t* stage = ring + i % kStages * Ring::kBytes;
-      AddUnit<kTokenTiles>(stage + output_warp * kWarpTiles * kTileBytes, linear.weight.scale_type,
-                           stage + own_x, lane, sums);
+      AddUnit(stage + output_warp * kWarpTiles * kTileBytes, linear.weight.scale_type,
+              stage + own_x, lane, sums);
     }
     float* piece = linear.partials +
                    int64_t{block - plan.FirstWarp(unit.tile)} * linear.rows * linear.weight.outputs;
-    WritePiece<kTokenTiles>(linear, piece, first_row + own_row,
-                            unit.tile * kBlockTiles + output_warp * kWarpTiles, lane, sums);
+    WritePiece(linear, piece, first_row + own_row,
+               unit.tile * kBlockTiles + output_warp * kWarpTiles, lane, sums);
     unit = {unit.tile + 1, 0};
   }
 }
 
 int RowBlocks(int rows) { return (rows + kMaxBlockRows - 1) / kMaxBlockRows; }
 
-template <int kTokenTiles>
+template <int kRows>
 LaunchResult Launch(const MediumLinear& linear, cudaStream_t stream) {
-  constexpr size_t kSharedBytes = size_t{Stage<kTokenTiles>::kInRing} * Stage<kTokenTiles>::kBytes;
-  const cudaError_t error = device::AllowSharedBytes(MediumLinearKernel<kTokenTiles>, kSharedBytes);
+  constexpr size_t kSharedBytes = size_t{Stage<kRows>::kInRing} * Stage<kRows>::kBytes;
+  const cudaError_t error = device::AllowSharedBytes(MediumLinearKernel<kRows>, kSharedBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
   const int row_blocks = RowBlocks(linear.rows);
   const auto blocks = static_cast<unsigned>(linear.plan.blocks_per_slice * row_blocks);
-  return AfterLaunch(device::Launch(MediumLinearKernel<kTokenTiles>, blocks, kThreads, kSharedBytes,
+  return AfterLaunch(device::Launch(MediumLinearKernel<kRows>, blocks, kThreads, kSharedBytes,
                                     stream, linear, row_blocks),
                      "AWQ medium linear");
 }
@@ -289,11 +296,11 @@ LaunchResult RunMediumLinear(const MediumLinear& linear, cudaStream_t stream) {
   }
   const int row_blocks = RowBlocks(linear.rows);
   const int block_rows = (linear.rows + row_blocks - 1) / row_blocks;
-  if (block_rows <= 32) return Launch<2>(linear, stream);
-  if (block_rows <= 48) return Launch<3>(linear, stream);
-  if (block_rows <= 64) return Launch<4>(linear, stream);
-  if (block_rows <= 96) return Launch<6>(linear, stream);
-  return Launch<8>(linear, stream);
+  if (block_rows <= 32) return Launch<32>(linear, stream);
+  if (block_rows <= 48) return Launch<48>(linear, stream);
+  if (block_rows <= 64) return Launch<64>(linear, stream);
+  if (block_rows <= 96) return Launch<96>(linear, stream);
+  return Launch<128>(linear, stream);
 }
 
 }  // namespace sluice::kernels::awq

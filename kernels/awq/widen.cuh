@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "kernels/awq/packed_awq.h"
+#include "kernels/device/alu.cuh"
 
 namespace sluice::kernels::awq {
 
@@ -26,7 +27,7 @@ __device__ inline __nv_bfloat162 AsBf16Pair(uint32_t bits) {
 __device__ inline void Widen(uint32_t word, const WideZeros& zeros, uint32_t (&a)[4]) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const uint32_t biased = ((word >> 4 * i) & 0x000f000fu) | 0x43004300u;
+    const uint32_t biased = device::AndOr(word >> 4 * i, 0x000f000fu, 0x43004300u);
     const __nv_bfloat162 value = __hsub2(AsBf16Pair(biased), i % 2 == 0 ? zeros.low : zeros.high);
     a[i] = *reinterpret_cast<const uint32_t*>(&value);
   }
