@@ -251,6 +251,7 @@ absl::Status Engine::CollectStep() {
   }
   step.stats.duration = result.duration;
   step.stats.collective_duration = result.collective_duration;
+  step.stats.idle_duration = result.idle_duration;
   if (result.prompt_logprobs.size() != step.scored.size()) {
     return absl::InternalError(absl::StrCat("step ", step.step, " scored the prompts of ",
                                             result.prompt_logprobs.size(), " rows, planned were ",

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a step's time goes: one forward pass at the 14B's shapes, random weights, in a CUDA graph
+// with an event after every operation. Prints a table (JSON) of the operations: launches, time over
+// all layers, bytes that have to be read and floating-point operations that have to be made, and
+// the fraction of what the GPU can do in that time. An event costs about a microsecond, so small
+// operations look slower than they are; "untimed_ms" is the same graph without events.
+//
+//   cuda_step_bench [--bandwidth=3.0e12] [--flops=7.9e14]
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "worker/device/cuda_status.h"
+#include "worker/device/current_device.h"
+#include "worker/device/graph.h"
+#include "worker/device/stream.h"
+#include "worker/executor/cuda/cuda_model.h"
+#include "worker/executor/cuda/weight_loader.h"
+#include "worker/model/model_folder.h"
+
+namespace sluice::worker {
+namespace {
+
+constexpr int kRuns = 20;
+constexpr int kMaxTokens = 2048;
+constexpr int kMaxRows = 256;
+constexpr int kMaxContext = 32'768;
+constexpr int kPages = kMaxRows * 17 + 2;  // 256 rows of 1k, or one of 32k
+
+void Check(const absl::Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "cuda_step_bench: %s\n", status.ToString().c_str());
+  std::exit(1);
+}
+void Check(cudaError_t error) { Check(device::ToStatus(error, "bench")); }
+
+std::string WriteConfig() {
+  const std::filesystem::path dir =
+      std::filesystem::temp_directory_path() / ("cuda_step_bench." + std::to_string(getpid()));
+  std::filesystem::create_directories(dir);
+  std::ofstream(dir / "config.json")
+      << R"({"model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 17408,
+             "num_hidden_layers": 40, "num_attention_heads": 40, "num_key_value_heads": 8,
+             "head_dim": 128, "rms_norm_eps": 1e-6, "rope_theta": 1000000,
+             "max_position_embeddings": 40960, "tie_word_embeddings": false, "eos_token_id": 0,
+             "torch_dtype": "bfloat16", "vocab_size": 151936,
+             "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128,
+                                     "version": "gemm", "zero_point": true}})";
+  return dir.string();
+}
+
+struct Work {
+  double bytes = 0.0;
+  double flops = 0.0;
+};
+
+// Events in a graph, one after each operation.
+class Timeline {
+ public:
+  ~Timeline() {
+    for (const cudaEvent_t event : events_) cudaEventDestroy(event);
+  }
+  absl::Status Add(const char* operation, cudaStream_t stream) {
+    cudaEvent_t event = nullptr;
+    Check(cudaEventCreate(&event));
+    events_.push_back(event);
+    operations_.emplace_back(operation);
+    return device::ToStatus(cudaEventRecordWithFlags(event, stream, cudaEventRecordExternal),
+                            "marking an operation");
+  }
+  struct Time {
+    int launches = 0;
+    double milliseconds = 0.0;
+  };
+  std::map<std::string, Time> Read() const {
+    std::map<std::string, Time> times;
+    for (size_t i = 1; i < events_.size(); ++i) {
+      float milliseconds = 0.0f;
+      Check(cudaEventElapsedTime(&milliseconds, events_[i - 1], events_[i]));
+      ++times[operations_[i]].launches;
+      times[operations_[i]].milliseconds += milliseconds;
+    }
+    return times;
+  }
+
+ private:
+  std::vector<cudaEvent_t> events_;
+  std::vector<std::string> operations_;
+};
+
+class Bench {
+ public:
+  Bench(double bandwidth, double flops) : bandwidth_(bandwidth), flops_(flops) {
+    const std::string dir = WriteConfig();
+    const auto folder = ModelFolder::Open({.dir = dir, .dummy_weights = true});
+    Check(folder.status());
+    std::filesystem::remove_all(dir);
+    config_ = (*folder)->config();
+    Check(device::SetDevice(0));
+    const auto num_sms = device::NumMultiprocessors(0);
+    Check(num_sms.status());
+    bounds_ = {.max_tokens = kMaxTokens,
+               .max_rows = kMaxRows,
+               .max_logits = kMaxRows,
+               .max_pages_per_row = kMaxContext / kPageTokens + 1};
+    auto layout = LayOutWeights(config_, 1, nullptr);
+    Check(layout.status());
+    layout_ = *std::move(layout);
+    auto weights = LoadWeights(**folder, {.num_readers = 8});
+    Check(weights.status());
+    auto model = CudaModel::Create(config_, *std::move(weights),
+                                   LayOutWorkspace(config_, layout_, bounds_, 0, 1, *num_sms),
+                                   bounds_, kPages, *num_sms, &communicator_);
+    Check(model.status());
+    model_ = *std::move(model);
+    auto stream = device::Stream::Create();
+    Check(stream.status());
+    stream_ = *std::move(stream);
+  }
+
+  // rows rows of one token each at this context, or one row with `chunk` tokens of prefill.
+  void Run(const std::string& name, int rows, int context, int chunk) {
+    RowTable table({.max_rows = kMaxRows,
+                    .num_pages = kPages,
+                    .max_batched_tokens = kMaxTokens,
+                    .vocab_size = config_.vocab_size});
+    StepPlan plan;
+    PageId next = 1;
+    for (RowId row = 0; row < rows; ++row) {
+      plan.added.push_back({.row = row, .position = context - chunk});
+      plan.pages.push_back({.row = row, .pages = {}});
+      for (int page = 0; page * kPageTokens < context; ++page) {
+        plan.pages.back().pages.push_back(next++);
+      }
+      plan.rows.push_back({.row = row, .ids = {}, .sample = true});
+      for (int i = 0; i < chunk; ++i) plan.rows.back().ids.push_back((row * 7 + i * 13) % 150'000);
+    }
+    StepBatch batch;
+    Check(table.Apply(plan, &batch));
+    const StepInput input(batch, table);
+    const StepLayout layout(input.shape());
+    std::vector<std::byte> host(static_cast<size_t>(layout.bytes));
+    input.Pack(input.shape(), host.data());
+    auto device_input = device::DeviceBuffer::Allocate(layout.bytes, "the input");
+    Check(device_input.status());
+    Check(cudaMemcpy(device_input->data(), host.data(), host.size(), cudaMemcpyHostToDevice));
+    const auto entries = PageTableEntries(plan, table);
+    auto device_entries = device::DeviceBuffer::Allocate(
+        static_cast<int64_t>(entries.size() * sizeof(entries[0])), "page table entries");
+    Check(device_entries.status());
+    Check(cudaMemcpy(device_entries->data(), entries.data(), entries.size() * sizeof(entries[0]),
+                     cudaMemcpyHostToDevice));
+    Check(model_->WritePageTables(device_entries->As<kernels::attention::PageTableEntry>(),
+                                  static_cast<int>(entries.size()), stream_.get()));
+
+    const DeviceStep step = {.shape = input.shape(),
+                             .input = device_input->As<std::byte>(),
+                             .last_ids = nullptr,
+                             .all_logits = input.only_decodes()};
+    const auto forward = [&] { return model_->Forward(step, stream_.get()); };
+    model_->set_mark({});
+    Check(forward());  // warms up
+    Check(stream_.Synchronize());
+    const auto plain = device::Graph::Capture(stream_.get(), forward);
+    Check(plain.status());
+    Timeline timeline;
+    model_->set_mark([&](const char* operation) { return timeline.Add(operation, stream_.get()); });
+    const auto marked = device::Graph::Capture(stream_.get(), [&]() -> absl::Status {
+      const absl::Status status = timeline.Add("begin", stream_.get());
+      return status.ok() ? forward() : status;
+    });
+    Check(marked.status());
+
+    std::map<std::string, std::vector<double>> samples;
+    std::map<std::string, int> launches;
+    for (int run = 0; run < kRuns; ++run) {
+      Check(marked->Launch(stream_.get()));
+      Check(stream_.Synchronize());
+      for (const auto& [operation, time] : timeline.Read()) {
+        samples[operation].push_back(time.milliseconds);
+        launches[operation] = time.launches;
+      }
+    }
+    const double untimed = TimePlain(*plain);
+    Print(name, samples, launches, WorkOf(rows, context, chunk), untimed);
+  }
+
+ private:
+  double TimePlain(const device::Graph& graph) {
+    auto begin = device::Event::Create(device::Event::Timing::kOn);
+    auto end = device::Event::Create(device::Event::Timing::kOn);
+    Check(begin.status());
+    Check(end.status());
+    std::vector<double> all;
+    for (int run = 0; run < kRuns; ++run) {
+      Check(begin->Record(stream_.get()));
+      Check(graph.Launch(stream_.get()));
+      Check(end->Record(stream_.get()));
+      Check(stream_.Synchronize());
+      const auto milliseconds = end->MillisecondsSince(*begin);
+      Check(milliseconds.status());
+      all.push_back(*milliseconds);
+    }
+    return Median(all);
+  }
+
+  static double Median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+  }
+
+  // What each operation has to read and compute at least, over all layers.
+  std::map<std::string, Work> WorkOf(int rows, int context, int chunk) const {
+    const double tokens = static_cast<double>(rows) * chunk;
+    const double layers = config_.num_layers;
+    const LayerLayout& layer = layout_.layers.front();
+    const auto linear = [&](const LinearLayout& shape) {
+      return Work{layers * static_cast<double>(shape.bytes()),
+                  layers * 2.0 * shape.outputs * shape.inputs * tokens};
+    };
+    const double kv = 2.0 * config_.kv_size() * 2.0;  // bytes of a token in one layer
+    const double seen = chunk == 1 ? context : context - chunk / 2.0;  // of a query, on average
+    const double head = static_cast<double>(config_.vocab_size) * config_.hidden_size;
+    const double residual = tokens * config_.hidden_size * 4.0;
+    return {{"qkv", linear(layer.qkv)},
+            {"o", linear(layer.o)},
+            {"gate_up", linear(layer.gate_up)},
+            {"down", linear(layer.down)},
+            {"attention",
+             {layers * kv * rows * context, layers * 4.0 * config_.q_size() * tokens * seen}},
+            {"norm", {(2 * layers + 1) * 2.0 * residual, 0.0}},
+            {"head", {2.0 * head, 2.0 * head * rows}}};
+  }
+
+  void Print(const std::string& name, const std::map<std::string, std::vector<double>>& samples,
+             const std::map<std::string, int>& launches, const std::map<std::string, Work>& work,
+             double untimed) {
+    double total = 0.0;
+    for (const auto& [operation, values] : samples) total += Median(values);
+    std::printf(
+        "%s\n {\"case\": \"%s\", \"untimed_ms\": %.3f, \"timed_ms\": %.3f, \"operations\": [",
+        separator_, name.c_str(), untimed, total);
+    separator_ = ",";
+    const char* comma = "";
+    for (const auto& [operation, values] : samples) {
+      const double seconds = Median(values) / 1e3;
+      const auto found = work.find(operation);
+      const Work least = found == work.end() ? Work{} : found->second;
+      const double floor = std::max(least.bytes / bandwidth_, least.flops / flops_);
+      std::printf(
+          "%s\n  {\"operation\": \"%s\", \"launches\": %d, \"ms\": %.4f, \"bytes\": %.4g, "
+          "\"flops\": %.4g, \"fraction\": %.3f}",
+          comma, operation.c_str(), launches.at(operation), seconds * 1e3, least.bytes, least.flops,
+          floor / seconds);
+      comma = ",";
+    }
+    std::printf("\n ]}");
+    std::fflush(stdout);
+  }
+
+  const double bandwidth_, flops_;
+  Qwen3Config config_;
+  StepBounds bounds_;
+  WeightLayout layout_;
+  SingleDeviceCommunicator communicator_;
+  std::unique_ptr<CudaModel> model_;
+  device::Stream stream_;
+  const char* separator_ = "";
+};
+
+int Main(int argc, char** argv) {
+  double bandwidth = 3.0e12, flops = 7.9e14;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument.rfind("--bandwidth=", 0) == 0) {
+      bandwidth = std::atof(argument.c_str() + 12);
+    } else if (argument.rfind("--flops=", 0) == 0) {
+      flops = std::atof(argument.c_str() + 8);
+    } else {
+      std::fprintf(stderr, "cuda_step_bench: unknown argument %s\n", argument.c_str());
+      return 2;
+    }
+  }
+  Bench bench(bandwidth, flops);
+  std::printf("{\"bench\": \"cuda_step\", \"runs\": %d, \"cases\": [", kRuns);
+  bench.Run("decode 1 at 1k", 1, 1024, 1);
+  bench.Run("decode 1 at 32k", 1, kMaxContext, 1);
+  bench.Run("decode 16 at 1k", 16, 1024, 1);
+  bench.Run("decode 64 at 1k", 64, 1024, 1);
+  bench.Run("decode 128 at 1k", 128, 1024, 1);
+  bench.Run("decode 256 at 1k", 256, 1024, 1);
+  bench.Run("prefill 2k", 1, 2048, 2048);
+  bench.Run("prefill 2k behind 30k", 1, kMaxContext, 2048);
+  std::printf("\n]}\n");
+  return 0;
+}
+
+}  // namespace
+}  // namespace sluice::worker
+
+int main(int argc, char** argv) { return sluice::worker::Main(argc, argv); }
