@@ -324,9 +324,9 @@ std::vector<Case> Cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, CudaParityTest, testing::ValuesIn(Cases()),
-                         [](const auto& info) {
-                           return std::string(info.param.name) + "_tp" +
-                                  std::to_string(info.param.tp_size);
+                         [](const auto& each) {
+                           return std::string(each.param.name) + "_tp" +
+                                  std::to_string(each.param.tp_size);
                          });
 
 }  // namespace

@@ -130,8 +130,7 @@ TEST_P(LoadPlanTest, PiecesFitTheSlotAndAreAligned) {
   const Qwen3Config config = SmallConfig(c.awq, c.tied);
   const auto layout = LayOutWeights(config, c.tp_size, nullptr);
   ASSERT_TRUE(layout.ok());
-  for (const LoadPiece& piece :
-       PlanLoad(config, *layout, c.tp_size - 1, c.tp_size, c.slot_bytes)) {
+  for (const LoadPiece& piece : PlanLoad(config, *layout, c.tp_size - 1, c.tp_size, c.slot_bytes)) {
     const bool smallest = piece.is_awq() ? piece.num_outputs == kernels::awq::kTileOutputs
                                          : piece.parts[0].num_rows == 1;
     EXPECT_TRUE(piece.staged_bytes() <= c.slot_bytes || smallest);
@@ -144,12 +143,12 @@ TEST_P(LoadPlanTest, PiecesFitTheSlotAndAreAligned) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, LoadPlanTest,
-    testing::Values(Case{true, true, 1, 32 << 20}, Case{true, false, 1, 20'000},
-                    Case{true, false, 2, 32 << 20}, Case{true, true, 4, 9'000},
-                    Case{true, false, 4, 1}, Case{false, false, 1, 32 << 20},
-                    Case{false, true, 2, 10'000}, Case{false, false, 4, 1}));
+INSTANTIATE_TEST_SUITE_P(Shapes, LoadPlanTest,
+                         testing::Values(Case{true, true, 1, 32 << 20},
+                                         Case{true, false, 1, 20'000},
+                                         Case{true, false, 2, 32 << 20}, Case{true, true, 4, 9'000},
+                                         Case{true, false, 4, 1}, Case{false, false, 1, 32 << 20},
+                                         Case{false, true, 2, 10'000}, Case{false, false, 4, 1}));
 
 TEST(WeightLayoutTest, TheArenaOfThe14B) {
   const Qwen3Config config = Config14B();

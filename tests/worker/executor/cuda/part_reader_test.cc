@@ -31,10 +31,10 @@ std::unique_ptr<const Checkpoint> CheckpointOf(const std::string& dtype, int64_t
   std::mt19937 rng(7);
   data->clear();
   while (static_cast<int64_t>(data->size()) < bytes) data->push_back(static_cast<char>(rng()));
-  std::string file = Safetensors(R"({"t":{"dtype":")" + dtype +
-                                     R"(","shape":[6,10],"data_offsets":[0,)" +
-                                     std::to_string(bytes) + "]}}",
-                                 0);
+  std::string file =
+      Safetensors(R"({"t":{"dtype":")" + dtype + R"(","shape":[6,10],"data_offsets":[0,)" +
+                      std::to_string(bytes) + "]}}",
+                  0);
   const auto dir = FreshDir(testing::TempDir(), "part_reader_" + dtype);
   WriteFile(dir / "model.safetensors", file + *data);
   auto checkpoint = Checkpoint::Open(dir.string());
@@ -71,10 +71,10 @@ TEST(PartReaderTest, APartIsThatPartOfTheTensor) {
     const TensorPart part = Part(dtype);
     const auto out = Read(checkpoint.get(), part);
     for (int64_t row = 0; row < 3; ++row) {
-      EXPECT_EQ(std::memcmp(out.data() + row * 5 * size,
-                            data.data() + ((2 + row) * kColumns + 4) * size,
-                            static_cast<size_t>(5 * size)),
-                0);
+      EXPECT_EQ(
+          std::memcmp(out.data() + row * 5 * size, data.data() + ((2 + row) * kColumns + 4) * size,
+                      static_cast<size_t>(5 * size)),
+          0);
     }
     TensorPart rows = part;
     rows.first_column = 0;
@@ -103,7 +103,10 @@ TEST(PartReaderTest, FloatsOfOtherTypesAreRounded) {
 
 TEST(PartReaderTest, RoundingIsCudas) {
   std::mt19937 rng(1);
-  std::vector<float> values = {0.0f, -0.0f, 1.0f, std::numeric_limits<float>::max(),
+  std::vector<float> values = {0.0f,
+                               -0.0f,
+                               1.0f,
+                               std::numeric_limits<float>::max(),
                                std::numeric_limits<float>::infinity(),
                                -std::numeric_limits<float>::infinity(),
                                std::numeric_limits<float>::denorm_min()};
@@ -134,10 +137,10 @@ TEST(PartReaderTest, DummiesAreThoseOfTheWholeTensor) {
     const auto whole = DrawDummyTensor(tensor, 0, kRows * kColumns);
     const auto out = Read(nullptr, part);
     for (int64_t row = 0; row < 3; ++row) {
-      EXPECT_EQ(std::memcmp(out.data() + row * 5 * size,
-                            whole.data() + ((2 + row) * kColumns + 4) * size,
-                            static_cast<size_t>(5 * size)),
-                0);
+      EXPECT_EQ(
+          std::memcmp(out.data() + row * 5 * size, whole.data() + ((2 + row) * kColumns + 4) * size,
+                      static_cast<size_t>(5 * size)),
+          0);
     }
   }
 }
