@@ -1,200 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // Times the GPU kernels that read weights or KV, at the 14B's shapes, and prints one JSON object:
-// for each case the time within a CUDA graph, the bytes that have to be read, and the fraction of
-// this GPU's measured reading rate that makes. Every launch of a graph has weights of its own, more
-// than the L2 cache holds altogether, and random data.
+// for each case the time within a CUDA graph, the bytes that have to be moved, the operations, and
+// which fraction of this GPU's measured best that makes. Every launch of a graph has weights of its
+// own, more than the L2 cache holds altogether, and random data.
 //
-//   cuda_kernel_bench [--rows=1,8,16]
+//   cuda_kernel_bench [--only=small,medium,dense,lm_head,decode,prefill] [--rows=17,64]
+//                     [--cublaslt=FOLDER]
+//
+// --rows: of the linears, each way those that it takes. --cublaslt: see DenseOptions.
 #include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <functional>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/attention/decode_attention.h"
 #include "kernels/attention/prefill_attention.h"
-#include "kernels/awq/dequantize.h"
-#include "kernels/awq/small_linear.h"
+#include "tests/bench/cuda_linear_cases.h"
+#include "tests/bench/cuda_timing.h"
 
 namespace sluice::kernels {
 namespace {
-
-void Check(cudaError_t error) {
-  if (error == cudaSuccess) return;
-  std::fprintf(stderr, "cuda_kernel_bench: %s\n", cudaGetErrorString(error));
-  std::exit(1);
-}
-
-void Check(const LaunchResult& result) {
-  if (result.ok()) return;
-  std::fprintf(stderr, "cuda_kernel_bench: %s: %s\n", result.problem,
-               cudaGetErrorString(result.error));
-  std::exit(1);
-}
-
-// Device memory of random bits; for bf16, of small finite values.
-template <typename T>
-class Memory {
- public:
-  explicit Memory(size_t size) : size_(size) {
-    Check(cudaMalloc(reinterpret_cast<void**>(&data_), size * sizeof(T)));
-    Check(cudaMemset(data_, 0, size * sizeof(T)));
-  }
-  ~Memory() { cudaFree(data_); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-
-  T* get() const { return data_; }
-
-  void FillRandomBits(std::mt19937& rng) {
-    std::vector<uint32_t> block(1 << 20);
-    for (uint32_t& word : block) word = rng();
-    CopyRepeated(block.data(), block.size() * 4);
-  }
-  void FillNormal(std::mt19937& rng) {
-    std::normal_distribution<float> normal;
-    std::vector<__nv_bfloat16> block(1 << 20);
-    for (__nv_bfloat16& value : block) value = __float2bfloat16(normal(rng));
-    CopyRepeated(block.data(), block.size() * 2);
-  }
-  void Fill(const std::vector<T>& values) {
-    Check(cudaMemcpy(data_, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
-  }
-
- private:
-  void CopyRepeated(const void* block, size_t block_bytes) {
-    auto* to = reinterpret_cast<char*>(data_);
-    for (size_t done = 0, all = size_ * sizeof(T); done < all; done += block_bytes) {
-      Check(
-          cudaMemcpy(to + done, block, std::min(block_bytes, all - done), cudaMemcpyHostToDevice));
-    }
-  }
-
-  const size_t size_;
-  T* data_ = nullptr;
-};
-
-// Median microseconds of one of `launches` launches, captured in one graph.
-double GraphMicroseconds(int launches, const std::function<void(int, cudaStream_t)>& launch) {
-  cudaStream_t stream;
-  cudaGraph_t graph;
-  cudaGraphExec_t executable;
-  Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  launch(0, stream);  // sets attributes outside of the capture
-  Check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  for (int i = 0; i < launches; ++i) launch(i, stream);
-  Check(cudaStreamEndCapture(stream, &graph));
-  Check(cudaGraphInstantiate(&executable, graph, 0));
-  cudaEvent_t begin, end;
-  Check(cudaEventCreate(&begin));
-  Check(cudaEventCreate(&end));
-  std::vector<double> times;
-  for (int i = 0; i < 23; ++i) {
-    Check(cudaEventRecord(begin, stream));
-    Check(cudaGraphLaunch(executable, stream));
-    Check(cudaEventRecord(end, stream));
-    Check(cudaEventSynchronize(end));
-    float milliseconds = 0.0f;
-    Check(cudaEventElapsedTime(&milliseconds, begin, end));
-    if (i >= 3) times.push_back(1000.0 * milliseconds / launches);
-  }
-  Check(cudaGraphExecDestroy(executable));
-  Check(cudaGraphDestroy(graph));
-  Check(cudaEventDestroy(begin));
-  Check(cudaEventDestroy(end));
-  Check(cudaStreamDestroy(stream));
-  std::nth_element(times.begin(), times.begin() + 10, times.end());
-  return times[10];
-}
-
-struct Gpu {
-  std::string name;
-  int num_sms = 0;
-  double copy_bytes_per_us = 0.0;  // read and written, of a large copy
-};
-
-Gpu MeasureGpu() {
-  cudaDeviceProp properties;
-  Check(cudaGetDeviceProperties(&properties, 0));
-  Gpu gpu = {properties.name, properties.multiProcessorCount, 0.0};
-  constexpr size_t kBytes = size_t{1} << 31;
-  const Memory<char> from(kBytes), to(kBytes);
-  const double us = GraphMicroseconds(4, [&](int, cudaStream_t stream) {
-    Check(cudaMemcpyAsync(to.get(), from.get(), kBytes, cudaMemcpyDeviceToDevice, stream));
-  });
-  gpu.copy_bytes_per_us = 2.0 * static_cast<double>(kBytes) / us;
-  return gpu;
-}
-
-class Report {
- public:
-  explicit Report(const Gpu& gpu) : gpu_(gpu) {
-    std::printf("{\"gpu\": \"%s\", \"sms\": %d, \"copy_gb_per_s\": %.0f, \"cases\": [",
-                gpu.name.c_str(), gpu.num_sms, gpu.copy_bytes_per_us / 1000.0);
-  }
-  ~Report() { std::printf("\n]}\n"); }
-
-  void Memory(const std::string& name, double us, double bytes) {
-    std::printf(
-        "%s\n  {\"case\": \"%s\", \"us\": %.2f, \"mb\": %.2f, \"gb_per_s\": %.0f, \"of_copy\": "
-        "%.3f}",
-        separator_, name.c_str(), us, bytes / 1e6, bytes / us / 1000.0,
-        bytes / us / gpu_.copy_bytes_per_us);
-    separator_ = ",";
-    std::fflush(stdout);
-  }
-  void Arithmetic(const std::string& name, double us, double flops) {
-    std::printf("%s\n  {\"case\": \"%s\", \"us\": %.2f, \"tflop_per_s\": %.1f}", separator_,
-                name.c_str(), us, flops / us / 1e6);
-    separator_ = ",";
-    std::fflush(stdout);
-  }
-
- private:
-  const Gpu gpu_;
-  const char* separator_ = "";
-};
-
-void BenchLinear(Report& report, const Gpu& gpu, const char* name, int inputs, int outputs,
-                 const std::vector<int>& row_counts) {
-  std::mt19937 rng(1);
-  const awq::PackedAwq shape = {nullptr, outputs, inputs};
-  // Twice the L2 and more, so that no launch finds its weights there.
-  const int copies = static_cast<int>(std::max<int64_t>(4, 400'000'000 / shape.bytes()));
-  Memory<uint8_t> tiles(static_cast<size_t>(shape.bytes()) * copies);
-  tiles.FillRandomBits(rng);
-  Memory<__nv_bfloat16> x(size_t{16} * inputs);
-  x.FillNormal(rng);
-  for (const int rows : row_counts) {
-    const awq::SplitPlan plan = awq::PlanSmallLinear(outputs, inputs, rows, gpu.num_sms);
-    const Memory<float> partials(static_cast<size_t>(plan.PartialFloats(rows, outputs)));
-    const double us = GraphMicroseconds(copies, [&](int i, cudaStream_t stream) {
-      awq::SmallLinear linear;
-      linear.weight = {tiles.get() + i * shape.bytes(), outputs, inputs};
-      linear.x = x.get();
-      linear.rows = rows;
-      linear.plan = plan;
-      linear.partials = partials.get();
-      Check(awq::RunSmallLinear(linear, stream));
-    });
-    report.Memory(std::string(name) + " rows " + std::to_string(rows), us,
-                  static_cast<double>(shape.bytes()));
-  }
-  Memory<__nv_bfloat16> dense(size_t{1} * inputs * outputs);
-  const double us = GraphMicroseconds(copies, [&](int i, cudaStream_t stream) {
-    Check(awq::Dequantize({tiles.get() + i * shape.bytes(), outputs, inputs}, dense.get(), stream));
-  });
-  report.Memory(std::string(name) + " dequantize", us,
-                static_cast<double>(shape.bytes()) + 2.0 * inputs * outputs);
-}
 
 constexpr int kQueryHeads = 40, kKvHeads = 8;
 using attention::kHeadDim;
@@ -258,7 +91,7 @@ void BenchDecode(Report& report, const Gpu& gpu, int rows, int length) {
   p.out = out.get();
   const attention::DecodePlan plan = {lengths.get(), rows, kKvHeads, gpu.num_sms, p.workspace};
   const std::string shape = " rows " + std::to_string(rows) + " length " + std::to_string(length);
-  report.Memory(
+  report.Case(
       "decode attention's plan" + shape,
       GraphMicroseconds(20, [&](int, cudaStream_t stream) { Check(RunDecodePlan(plan, stream)); }),
       4.0 * rows);
@@ -266,7 +99,7 @@ void BenchDecode(Report& report, const Gpu& gpu, int rows, int length) {
     p.pages = cache.Layer(i);
     Check(RunDecodeAttention(p, stream));
   });
-  report.Memory("decode attention" + shape, us, kv_bytes);
+  report.Case("decode attention" + shape, us, kv_bytes);
 }
 
 void BenchPrefill(Report& report, int first_position, int tokens) {
@@ -296,9 +129,60 @@ void BenchPrefill(Report& report, int first_position, int tokens) {
   const double us = GraphMicroseconds(
       4, [&](int, cudaStream_t stream) { Check(RunPrefillAttention(p, stream)); });
   const double pairs = static_cast<double>(tokens) * first_position + 0.5 * tokens * (tokens + 1.0);
-  report.Arithmetic("prefill attention from " + std::to_string(first_position) + " tokens " +
-                        std::to_string(tokens),
-                    us, 4.0 * pairs * kQueryHeads * kHeadDim);
+  report.Case("prefill attention from " + std::to_string(first_position) + " tokens " +
+                  std::to_string(tokens),
+              us, 0.0, 4.0 * pairs * kQueryHeads * kHeadDim);
+}
+
+struct Options {
+  LinearCases linears;
+  bool decode = true, prefill = true;
+  std::vector<std::string> library_folders;
+};
+
+std::vector<std::string_view> SplitAtCommas(std::string_view text) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const size_t comma = text.find(',');
+    parts.push_back(text.substr(0, comma));
+    if (comma == std::string_view::npos) return parts;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+// Whether all arguments are understood.
+bool Parse(int argc, char** argv, Options* options) {
+  LinearCases& linears = options->linears;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    const size_t equals = argument.find('=');
+    if (equals == std::string_view::npos) return false;
+    const std::string_view name = argument.substr(0, equals), value = argument.substr(equals + 1);
+    if (name == "--cublaslt") {
+      options->library_folders.emplace_back(value);
+    } else if (name == "--rows") {
+      std::vector<int> rows;
+      for (const std::string_view part : SplitAtCommas(value)) {
+        rows.push_back(std::atoi(std::string(part).c_str()));
+        if (rows.back() < 1) return false;
+      }
+      linears.small_rows = linears.medium_rows = linears.dense_rows = rows;
+    } else if (name == "--only") {
+      const std::vector<std::string_view> only = SplitAtCommas(value);
+      const auto has = [&](std::string_view group) {
+        return std::find(only.begin(), only.end(), group) != only.end();
+      };
+      linears.small = has("small");
+      linears.medium = has("medium");
+      linears.dense = has("dense");
+      linears.lm_head = has("lm_head");
+      options->decode = has("decode");
+      options->prefill = has("prefill");
+    } else {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -306,30 +190,32 @@ void BenchPrefill(Report& report, int first_position, int tokens) {
 
 int main(int argc, char** argv) {
   using namespace sluice::kernels;
-  std::vector<int> rows = {1, 2, 4, 8, 16};
-  if (argc > 1 && std::strncmp(argv[1], "--rows=", 7) == 0) {
-    rows.clear();
-    for (const char* at = argv[1] + 7; *at != '\0';) {
-      char* end = nullptr;
-      rows.push_back(static_cast<int>(std::strtol(at, &end, 10)));
-      at = *end == ',' ? end + 1 : end;
-    }
-  } else if (argc > 1) {
-    std::fprintf(stderr, "usage: cuda_kernel_bench [--rows=1,8,16]\n");
+  Options options;
+  if (!Parse(argc, argv, &options)) {
+    std::fprintf(stderr,
+                 "usage: cuda_kernel_bench [--only=small,medium,dense,lm_head,decode,prefill] "
+                 "[--rows=17,64] [--cublaslt=FOLDER]\n");
     return 2;
   }
-  const Gpu gpu = MeasureGpu();
-  Report report(gpu);
-  BenchLinear(report, gpu, "qkv", 5120, 7168, rows);
-  BenchLinear(report, gpu, "o", 5120, 5120, rows);
-  BenchLinear(report, gpu, "gate and up", 5120, 34816, rows);
-  BenchLinear(report, gpu, "down", 17408, 5120, rows);
-  for (const auto& [batch, length] :
-       std::vector<std::pair<int, int>>{{1, 1024}, {1, 32768}, {64, 1024}, {256, 1024}}) {
-    BenchDecode(report, gpu, batch, length);
+  const Memory<uint8_t> workspace(dense::kDenseWorkspaceBytes);
+  const dense::DenseLinear::Opened opened = dense::DenseLinear::Open(
+      {options.library_folders, workspace.get(), dense::kDenseWorkspaceBytes});
+  if (opened.linear == nullptr) {
+    std::fprintf(stderr, "cuda_kernel_bench: no dense cases: %s\n", opened.error.c_str());
   }
-  BenchPrefill(report, 0, 2048);
-  BenchPrefill(report, 0, 8192);
-  BenchPrefill(report, 30720, 2048);
+  const Gpu gpu = MeasureGpu(opened.linear.get());
+  Report report(gpu);
+  BenchLinears(options.linears, gpu, opened.linear.get(), report);
+  if (options.decode) {
+    for (const auto& [batch, length] :
+         std::vector<std::pair<int, int>>{{1, 1024}, {1, 32768}, {64, 1024}, {256, 1024}}) {
+      BenchDecode(report, gpu, batch, length);
+    }
+  }
+  if (options.prefill) {
+    BenchPrefill(report, 0, 2048);
+    BenchPrefill(report, 0, 8192);
+    BenchPrefill(report, 30720, 2048);
+  }
   return 0;
 }

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cases of cuda_kernel_bench that are linears of the 14B.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/bench/cuda_timing.h"
+
+namespace sluice::kernels {
+
+struct LinearCases {
+  // Each way takes those that it can: small up to 16, medium up to 256, dense any.
+  std::vector<int> small_rows = {1, 2, 4, 8, 16};
+  std::vector<int> medium_rows = {17, 32, 48, 64, 96, 128, 192, 256};
+  std::vector<int> dense_rows = {128, 256, 512, 1024, 2048, 8192};
+  bool small = true, medium = true, dense = true, lm_head = true;
+};
+
+// linear: null where cuBLASLt was not found, and then the dense cases are left out.
+void BenchLinears(const LinearCases& cases, const Gpu& gpu, dense::DenseLinear* linear,
+                  Report& report);
+
+}  // namespace sluice::kernels
