@@ -15,6 +15,19 @@ function(sluice_library name)
   endif()
 endfunction()
 
+# sluice_cuda_library(NAME SRCS a.cu b.cc ... DEPS target ... [PRIVATE_DEPS target ...]): a library on the CUDA runtime, built
+# where nvcc is. tests/cuda_emulation builds what was named this way once more, as NAME_emulated, on its emulator.
+function(sluice_cuda_library name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  if(SLUICE_HAVE_CUDA)
+    sluice_library(${name} SRCS ${ARG_SRCS} DEPS ${ARG_DEPS} CUDA::cudart_static PRIVATE_DEPS ${ARG_PRIVATE_DEPS})
+  endif()
+  list(TRANSFORM ARG_SRCS PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  set_property(GLOBAL APPEND PROPERTY SLUICE_CUDA_LIBRARIES ${name})
+  set_property(GLOBAL PROPERTY SLUICE_SOURCES_OF_${name} ${ARG_SRCS})
+  set_property(GLOBAL PROPERTY SLUICE_DEPS_OF_${name} ${ARG_DEPS} ${ARG_PRIVATE_DEPS})
+endfunction()
+
 # sluice_binary(NAME SRCS main.cc ... DEPS target ...): an executable in build/bin.
 function(sluice_binary name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
@@ -45,6 +58,20 @@ function(sluice_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# sluice_cuda_test(NAME EMULATED other_name SRCS foo_test.cc ... DEPS target ... [TIMEOUT seconds]): tests of CUDA libraries, as
+# NAME for a GPU (label gpu), and as other_name on the emulator (label cpu).
+function(sluice_cuda_test name)
+  cmake_parse_arguments(ARG "" "EMULATED;TIMEOUT" "SRCS;DEPS" ${ARGN})
+  if(SLUICE_HAVE_CUDA)
+    sluice_test(${name} SRCS ${ARG_SRCS} DEPS ${ARG_DEPS} LABELS gpu TIMEOUT ${ARG_TIMEOUT})
+  endif()
+  if(SLUICE_HAVE_CUDA_EMULATION)
+    sluice_emulated_targets(deps ${ARG_DEPS})
+    sluice_test(${ARG_EMULATED} SRCS ${ARG_SRCS} DEPS ${deps} LABELS cpu TIMEOUT ${ARG_TIMEOUT})
+    sluice_on_emulator(${ARG_EMULATED})
+  endif()
 endfunction()
 
 # sluice_script_test(NAME COMMAND cmd ... [LABELS ...] [TIMEOUT seconds]): a test that is a script.

@@ -377,13 +377,15 @@ void RunGrid(const GridConfig& config, const std::function<void()>& body) {
   blockDim = config.block;
   gridDim = config.grid;
   Draws draws(machine.seed);
-  for (unsigned z = 0; z < config.grid.z; ++z) {
-    for (unsigned y = 0; y < config.grid.y; ++y) {
-      for (unsigned x = 0; x < config.grid.x; ++x) {
-        blockIdx = {x, y, z};
-        RunBlock(draws);
-      }
-    }
+  const uint64_t num_blocks = uint64_t{gridDim.x} * gridDim.y * gridDim.z;
+  const uint64_t start = draws.Below(static_cast<uint32_t>(num_blocks));
+  const bool backwards = draws.Below(2) == 1;
+  for (uint64_t i = 0; i < num_blocks; ++i) {
+    const uint64_t block = (backwards ? start + num_blocks - i : start + i) % num_blocks;
+    blockIdx = {static_cast<unsigned>(block % gridDim.x),
+                static_cast<unsigned>(block / gridDim.x % gridDim.y),
+                static_cast<unsigned>(block / gridDim.x / gridDim.y)};
+    RunBlock(draws);
   }
   machine.config = nullptr;
 }

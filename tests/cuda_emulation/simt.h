@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // CUDA's SIMT model on one CPU thread. Blocks of a grid run one after the other; the threads of a
-// block are fibers, which give way at barriers and warp operations only. Warps, and lanes within a
-// warp, take their turns in an order drawn from SetSchedulingSeed, so that what is right only in
-// one order does not stay right for long.
+// block are fibers, which give way at barriers and warp operations only. Blocks, warps, and lanes
+// within a warp take their turns in an order drawn from SetSchedulingSeed, so that what is right
+// only in one order does not stay right for long.
 //
 // Mistakes end the process with the kernel, block, thread and line: a barrier or warp operation
 // that a thread misses, lanes that meet at different operations, misaligned or stray accesses of

@@ -51,22 +51,22 @@ inline void DoMma(Operands operands) {
   }
 }
 
+// Lane 8i + j names row j of matrix i. It is read when that lane arrives: what another lane writes
+// after that, with no barrier between them, is missed.
 struct MatrixLoad {
+  MatrixLoad(uint32_t (&to)[4], const void* from) : out(to) { std::memcpy(row, from, sizeof(row)); }
+
   uint32_t (&out)[4];
-  const void* row;
+  uint16_t row[8];
 };
 
-// Lane 8i + j names row j of matrix i.
 template <bool kTransposed>
 void DoLoadMatrix4(Operands operands) {
   for (int lane = 0; lane < cuda_emulation::kWarpLanes; ++lane) {
     const int g = lane / 4, t = lane % 4;
     for (int i = 0; i < 4; ++i) {
       const auto element = [&](int row, int column) {
-        uint16_t value;
-        const auto* from = static_cast<const MatrixLoad*>(operands[8 * i + row])->row;
-        std::memcpy(&value, static_cast<const uint8_t*>(from) + 2 * column, sizeof(value));
-        return uint32_t{value};
+        return uint32_t{static_cast<const MatrixLoad*>(operands[8 * i + row])->row[column]};
       };
       static_cast<MatrixLoad*>(operands[lane])->out[i] =
           kTransposed ? element(2 * t, g) | element(2 * t + 1, g) << 16
@@ -100,14 +100,14 @@ inline void Mma16x8x16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b
 inline void LoadMatrix4(uint32_t (&out)[4], const void* row,
                         cuda_emulation::Place place = cuda_emulation::Place::current()) {
   cuda_emulation::CheckShared(row, 16, place);
-  emulated::MatrixLoad operand = {out, row};
+  emulated::MatrixLoad operand(out, row);
   cuda_emulation::WholeWarpOperation(emulated::DoLoadMatrix4<false>, &operand, place);
 }
 
 inline void LoadMatrix4Transposed(uint32_t (&out)[4], const void* row,
                                   cuda_emulation::Place place = cuda_emulation::Place::current()) {
   cuda_emulation::CheckShared(row, 16, place);
-  emulated::MatrixLoad operand = {out, row};
+  emulated::MatrixLoad operand(out, row);
   cuda_emulation::WholeWarpOperation(emulated::DoLoadMatrix4<true>, &operand, place);
 }
 
