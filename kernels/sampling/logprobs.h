@@ -36,7 +36,7 @@ struct ScoreLogits {
   Logprobs* out = nullptr;    // [num_logits]
 };
 
-// Five kernels. Capturable: what varies is read from the device.
+// Four kernels. Capturable: what varies is read from the device.
 LaunchResult RunScoreLogits(const ScoreLogits& score, cudaStream_t stream);
 
 // Scratch for up to so many rows of logits, for RunScoreLogits and RunSample alike (one at a time:

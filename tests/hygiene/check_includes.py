@@ -11,9 +11,10 @@ EDGES = {
     "proto/wire": [],
     # kernels/cpu: the operations dispatch to one table of functions per instruction set.
     "kernels/cpu": ["kernels/cpu/simd"],
-    "kernels/cpu/sampling": ["kernels/cpu", "kernels/cpu/simd"],
+    "kernels/cpu/sampling": ["kernels/cpu", "kernels/cpu/simd", "kernels/host"],
     "kernels/cpu/simd": ["kernels/cpu"],
-    "kernels/cpu/reference": ["kernels/cpu"],
+    "kernels/cpu/reference": ["kernels/cpu", "kernels/host"],
+    # kernels/host: arithmetic that CPU and GPU share, and how launches end.
     # The GPU's operations. What a linear leaves to its reader is AWQ's; the rest know the pages.
     "kernels/host": [],
     "kernels/device": [],

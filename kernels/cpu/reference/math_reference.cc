@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "kernels/host/float_math.h"
+
 namespace sluice::kernels::cpu::reference {
 namespace {
 
@@ -15,20 +17,7 @@ float SumLanes(float* lane) {
 
 }  // namespace
 
-float Exp(float x) {
-  if (x < -87.0f) return 0.0f;
-  if (x > 88.0f) x = 88.0f;
-  const float n = std::fma(x, 1.44269504f, 12582912.0f) - 12582912.0f;  // rounds to an integer
-  float r = std::fma(n, -0.693359375f, x);
-  r = std::fma(n, 2.12194440e-4f, r);
-  float p = 1.9875691500e-4f;
-  for (float coefficient :
-       {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f}) {
-    p = std::fma(p, r, coefficient);
-  }
-  p = std::fma(p, r * r, r) + 1.0f;
-  return std::isnan(p) ? p : std::ldexp(p, static_cast<int>(n));
-}
+float Exp(float x) { return kernels::Exp(x); }
 
 float TreeSum16(const std::vector<float>& values) {
   float lane[16] = {};

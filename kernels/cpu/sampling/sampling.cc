@@ -7,8 +7,8 @@
 #include <functional>
 #include <limits>
 
-#include "kernels/cpu/sampling/philox.h"
 #include "kernels/cpu/simd/kernel_table.h"
+#include "kernels/host/philox.h"
 
 namespace sluice::kernels::cpu {
 namespace {

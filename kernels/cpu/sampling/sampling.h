@@ -15,7 +15,7 @@
 //     before it already sum to top_p or more; the first always stays
 //  10 inverse CDF over the ids left, in ascending order, of the uniform draw keyed by (seed,
 //  choice, output
-//     position) (philox.h); weights exp(x - max) in float, sums in double, sequential
+//     position) (kernels/host/philox.h); weights exp(x - max) in float, sums in double, sequential
 // Nothing depends on other rows, so a request draws the same ids in any batch and wherever it
 // resumes.
 #pragma once

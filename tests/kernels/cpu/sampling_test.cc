@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/cpu/sampling/logprobs.h"
-#include "kernels/cpu/sampling/philox.h"
+#include "kernels/host/philox.h"
 #include "tests/kernels/cpu/isa_fixture.h"
 
 namespace sluice::kernels::cpu {
@@ -23,13 +23,13 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 // The known answers of the Random123 distribution (kat_vectors, philox4x32 10).
 TEST(PhiloxTest, KnownAnswers) {
-  using Words = std::array<uint32_t, 4>;
-  EXPECT_EQ(Philox4x32({0, 0, 0, 0}, {0, 0}),
-            (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
-  EXPECT_EQ(Philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
-            (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
-  EXPECT_EQ(Philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
-            (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+  using Words = PhiloxWords;
+  EXPECT_EQ(Philox4x32({{0, 0, 0, 0}}, 0, 0),
+            (Words{{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}}));
+  EXPECT_EQ(Philox4x32({{~0u, ~0u, ~0u, ~0u}}, ~0u, ~0u),
+            (Words{{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}}));
+  EXPECT_EQ(Philox4x32({{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}}, 0xa4093822, 0x299f31d0),
+            (Words{{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}));
 }
 
 TEST(PhiloxTest, DrawsDependOnEachKey) {

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "kernels/device/launch.cuh"
+#include "kernels/sampling/passes.h"
+#include "kernels/sampling/row_values.cuh"
+
+namespace sluice::kernels::sampling {
+namespace {
+
+constexpr int kWarps = 4;
+constexpr int kThreads = kWarps * device::kWarpSize;
+constexpr int kBinsPerLane = kBins / device::kWarpSize;
+
+// Of all lanes up to this one.
+template <typename T>
+__device__ T WarpScan(T value) {
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpSize;
+  for (int offset = 1; offset < device::kWarpSize; offset *= 2) {
+    const T other = __shfl_up_sync(0xffffffffu, value, static_cast<unsigned>(offset));
+    if (lane >= offset) value += other;
+  }
+  return value;
+}
+
+// A warp: bins, and what they add up to, lane by lane.
+template <typename T>
+struct WarpBins {
+  const T* bins;
+  T own = 0;      // the sum of this lane's bins
+  T through = 0;  // that of all lanes up to this one
+
+  __device__ explicit WarpBins(const T* all) : bins(all) {
+    const int lane = static_cast<int>(threadIdx.x) % device::kWarpSize;
+    for (int i = 0; i < kBinsPerLane; ++i) own += bins[lane * kBinsPerLane + i];
+    through = WarpScan(own);
+  }
+
+  __device__ T total() const { return __shfl_sync(0xffffffffu, through, device::kWarpSize - 1); }
+
+  // The first bin with which the sum reaches target. REQUIRES: 1 <= target <= total().
+  __device__ int Reaching(T target) const {
+    const int lane = static_cast<int>(threadIdx.x) % device::kWarpSize;
+    const bool here = through >= target && through - own < target;
+    int bin = 0;
+    if (here) {
+      bin = lane * kBinsPerLane;
+      for (T sum = through - own + bins[bin]; sum < target; sum += bins[bin]) ++bin;
+    }
+    const unsigned owner = __ballot_sync(0xffffffffu, here);
+    return __shfl_sync(0xffffffffu, bin, __ffs(static_cast<int>(owner)) - 1);
+  }
+
+  // The sum of the bins up to this one.
+  __device__ T Through(int bin) const {
+    const int owner = bin / kBinsPerLane;
+    T sum = through - own;
+    for (int i = owner * kBinsPerLane; i <= bin; ++i) sum += bins[i];
+    return __shfl_sync(0xffffffffu, sum, owner);
+  }
+};
+
+// Of all ids whose bin is at most this one, a list is made.
+struct Reach {
+  BinTotals totals;
+  int last_bin;
+};
+
+// A warp. Whatever select will keep or list lies in the bins up to last_bin.
+__device__ Reach ReachOf(const Task& task, const Weight* weights, const uint32_t* counts) {
+  const WarpBins<Weight> weight_bins(weights);
+  const WarpBins<uint32_t> count_bins(counts);
+  Reach reach = {{weight_bins.total(), count_bins.total(), 0}, -1};
+  const uint32_t count = reach.totals.count;
+  if (count == 0) return reach;
+  if (task.top_k > 0 && static_cast<uint32_t>(task.top_k) < count) {
+    reach.last_bin = count_bins.Reaching(static_cast<uint32_t>(task.top_k));
+  } else if (task.top_p < 1.0f) {
+    reach.last_bin = weight_bins.Reaching(CeilOfPart(reach.totals.weight, task.top_p));
+  } else if (task.num_listed > 0) {
+    reach.last_bin = count_bins.Reaching(min(static_cast<uint32_t>(task.num_listed), count));
+  }
+  if (reach.last_bin >= 0 && count_bins.Through(reach.last_bin) <= kMaxListed) {
+    reach.totals.listed = 1;
+  }
+  return reach;
+}
+
+// A warp: one segment after the other of row blockIdx.y in domain blockIdx.z. The order of the list
+// varies; nothing depends on it.
+__global__ void __launch_bounds__(kThreads) GatherKernel(Passes p) {
+  __shared__ RowScan scratch[kWarps];
+  __shared__ Reach shared_reach;
+  const int l = static_cast<int>(blockIdx.y);
+  const auto domain = static_cast<Domain>(p.first_domain + static_cast<int>(blockIdx.z));
+  if (l >= NumValid(p)) return;
+  const Task task = TaskOf(p, domain, l, ScanOf(p, l, scratch));
+  if (!task.binned()) return;
+  const int64_t at = int64_t{domain} * p.num_logits + l;
+  const int tid = static_cast<int>(threadIdx.x);
+  if (tid < device::kWarpSize) {
+    const Reach reach =
+        ReachOf(task, p.workspace.bin_weights + at * kBins, p.workspace.bin_counts + at * kBins);
+    if (tid == 0) shared_reach = reach;
+    if (tid == 0 && blockIdx.x == 0) p.workspace.totals[at] = reach.totals;
+  }
+  __syncthreads();
+  const Reach reach = shared_reach;
+  if (reach.totals.listed == 0) return;
+  const RowView view = RowViewOf(p, domain, l, task);
+  const int warp = static_cast<int>(blockIdx.x) * kWarps + tid / device::kWarpSize;
+  for (int segment = warp; segment < p.num_segments;
+       segment += static_cast<int>(gridDim.x) * kWarps) {
+    ForSegment(p, l, segment, [&](int id, float x) {
+      const Seen seen = view.See(id, x);
+      if (!seen.alive || BinOf(seen.value, task.max) > reach.last_bin) return;
+      const uint32_t place = atomicAdd(&p.workspace.list_counts[at], 1u);
+      p.workspace.list[at * kMaxListed + place] = ListEntry(KeyOf(seen.value), id);
+    });
+  }
+}
+
+}  // namespace
+
+LaunchResult RunGather(const Passes& passes, cudaStream_t stream) {
+  const int blocks = std::clamp(8 * passes.num_sms / passes.num_logits, 1,
+                                (passes.num_segments + kWarps - 1) / kWarps);
+  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(passes.num_logits),
+                  static_cast<unsigned>(passes.num_domains));
+  return AfterLaunch(device::Launch(GatherKernel, grid, kThreads, 0, stream, passes),
+                     "list of likely ids");
+}
+
+}  // namespace sluice::kernels::sampling

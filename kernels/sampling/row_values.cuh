@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// The values that ids of one row of logits have in a domain, and what is done with them. Steps 2 to
+// 7 of kernels/cpu/sampling/sampling.h, each operation rounded as there.
+#pragma once
+
+#include "kernels/device/reduce.cuh"
+#include "kernels/host/float_math.h"
+#include "kernels/sampling/passes.h"
+
+namespace sluice::kernels::sampling {
+
+inline constexpr float kGreedyBelow = 1e-5f;
+
+__device__ inline float MinusInfinity() { return FloatOf(0xff800000u); }
+__device__ inline bool IsFinite(float x) { return fabsf(x) <= 3.402823466e+38f; }
+
+__device__ inline int NumValid(const Passes& p) {
+  return p.num_valid == nullptr ? p.num_logits : min(*p.num_valid, p.num_logits);
+}
+
+// Calls f(id, logit) for the ids first .. first + 3 of a row that the vocabulary has. REQUIRES:
+// first is a multiple of 4.
+template <typename F>
+__device__ inline void ForFour(const Passes& p, int l, int first, F f) {
+  if (p.aligned) {
+    if (first >= p.logits.vocab()) return;
+    const float4 x = *reinterpret_cast<const float4*>(p.logits.At(l, first));
+    f(first, x.x);
+    f(first + 1, x.y);
+    f(first + 2, x.z);
+    f(first + 3, x.w);
+  } else {
+    for (int id = first; id < min(first + 4, p.logits.vocab()); ++id) f(id, *p.logits.At(l, id));
+  }
+}
+
+// Calls f(id, logit) for this lane's ids of a segment.
+template <typename F>
+__device__ inline void ForSegment(const Passes& p, int l, int segment, F f) {
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpSize;
+#pragma unroll
+  for (int i = 0; i < kSegment / (4 * device::kWarpSize); ++i) {
+    ForFour(p, l, segment * kSegment + 4 * (i * device::kWarpSize + lane), f);
+  }
+}
+
+// Turns logits into what the masks, bias and penalties make of them.
+struct ShapedRow {
+  int num_ids = 0;                  // ids from here on are padding
+  const uint32_t* marks = nullptr;  // null: not read
+  const float* bias = nullptr;      // null: not read
+  uint32_t masks = 0;               // marks that mask
+  bool history = false;
+  float repetition_penalty = 1.0f, presence_penalty = 0.0f, frequency_penalty = 0.0f;
+  const int32_t* drafts = nullptr;  // of this run, taken for outputs
+  int num_drafts = 0;
+
+  __device__ float operator()(int id, float x) const {
+    if (id >= num_ids) return MinusInfinity();
+    const uint32_t mark = marks != nullptr ? marks[id] : 0;
+    if ((mark & masks) != 0) return MinusInfinity();
+    if (bias != nullptr) x += bias[id];
+    if (!history) return x;
+    uint32_t count = mark & kMarkCount;
+    for (int i = 0; i < num_drafts; ++i) count += drafts[i] == id ? 1 : 0;
+    if (count == 0 && (mark & kMarkPrompt) == 0) return x;
+    x = x > 0.0f ? x / repetition_penalty : Product(x, repetition_penalty);
+    if (count > 0) {
+      x -= Product(frequency_penalty, static_cast<float>(count));
+      x -= presence_penalty;
+    }
+    return x;
+  }
+};
+
+// REQUIRES: p samples.
+__device__ inline ShapedRow ShapedRowOf(const Passes& p, int l) {
+  const int row = p.rows[l];
+  const RowParams& params = p.state.params[row];
+  const int64_t plane = row * PlaneStride(p.logits.vocab());
+  const int index = p.indices[l];
+  ShapedRow shaped;
+  shaped.num_ids = p.num_token_ids;
+  if (params.uses_marks != 0) shaped.marks = p.state.marks + plane;
+  if (params.uses_bias != 0) shaped.bias = p.state.bias + plane;
+  shaped.masks = kMarkBanned;
+  if (params.has_allowed != 0) shaped.masks |= kMarkNotAllowed;
+  if (p.state.num_outputs[row] + index < params.min_tokens) shaped.masks |= kMarkStop;
+  shaped.history = params.uses_history != 0;
+  shaped.repetition_penalty = params.repetition_penalty;
+  shaped.presence_penalty = params.presence_penalty;
+  shaped.frequency_penalty = params.frequency_penalty;
+  shaped.drafts = p.drafts + (l - index);
+  shaped.num_drafts = index;
+  return shaped;
+}
+
+// Of a whole row of logits.
+struct RowScan {
+  float max;
+  int argmax;  // -1: nothing is left
+  float raw_max;
+  bool bad;
+};
+
+// Orders (value, id) pairs: larger values first, of equals the lower id.
+__device__ inline void KeepLarger(float value, int id, float* max, int* argmax) {
+  if (value > *max || (value == *max && id < *argmax)) {
+    *max = value;
+    *argmax = id;
+  }
+}
+
+// Every thread of the block gets the row's scan. scratch: shared, one a warp; free again after the
+// next barrier.
+__device__ inline RowScan ScanOf(const Passes& p, int l, RowScan* scratch) {
+  const SegmentScan* segments = p.workspace.scans + int64_t{l} * p.num_segments;
+  constexpr int kNone = 0x7fffffff;
+  RowScan scan = {MinusInfinity(), kNone, MinusInfinity(), false};
+  for (int i = static_cast<int>(threadIdx.x); i < p.num_segments;
+       i += static_cast<int>(blockDim.x)) {
+    const SegmentScan s = segments[i];
+    KeepLarger(s.max, s.argmax, &scan.max, &scan.argmax);
+    scan.raw_max = fmaxf(scan.raw_max, s.raw_max);
+    scan.bad = scan.bad || s.bad != 0;
+  }
+  for (int offset = device::kWarpSize / 2; offset > 0; offset /= 2) {
+    const float max = __shfl_xor_sync(0xffffffffu, scan.max, offset);
+    const int argmax = __shfl_xor_sync(0xffffffffu, scan.argmax, offset);
+    KeepLarger(max, argmax, &scan.max, &scan.argmax);
+    scan.raw_max = fmaxf(scan.raw_max, __shfl_xor_sync(0xffffffffu, scan.raw_max, offset));
+  }
+  scan.bad = __ballot_sync(0xffffffffu, scan.bad) != 0;
+  if (threadIdx.x % device::kWarpSize == 0) scratch[threadIdx.x / device::kWarpSize] = scan;
+  __syncthreads();
+  for (unsigned warp = 0; warp < blockDim.x / device::kWarpSize; ++warp) {
+    const RowScan other = scratch[warp];
+    KeepLarger(other.max, other.argmax, &scan.max, &scan.argmax);
+    scan.raw_max = fmaxf(scan.raw_max, other.raw_max);
+    scan.bad = scan.bad || other.bad;
+  }
+  if (scan.max == MinusInfinity()) scan.argmax = -1;
+  return scan;
+}
+
+// What a row of logits needs in a domain, after the scan.
+struct Task {
+  bool random = false;      // an id is drawn; otherwise the largest value wins
+  bool normalized = false;  // log probabilities are wanted
+  int num_listed = 0;       // of so many of the most likely ids, too
+  float temperature = 1.0f;
+  float min_p = 0.0f;
+  int top_k = 0;
+  float top_p = 1.0f;
+  float max = 0.0f;  // the largest value, after temperature
+
+  __device__ bool needed() const { return random || normalized; }
+  // Counts and weights by distance from the largest value.
+  __device__ bool binned() const {
+    return num_listed > 0 || (random && (top_k > 0 || top_p < 1.0f));
+  }
+};
+
+// REQUIRES: the scan is neither bad nor empty.
+__device__ inline Task DrawnTask(const Passes& p, int l, const RowScan& scan) {
+  const RowParams& params = p.state.params[p.rows[l]];
+  Task task;
+  task.max = scan.max;
+  const float scaled_max = scan.max / params.temperature;
+  if (params.temperature >= kGreedyBelow && IsFinite(scaled_max)) {
+    task.random = true;
+    task.temperature = params.temperature;
+    task.min_p = params.min_p;
+    task.top_k = params.top_k;
+    task.top_p = params.top_p;
+    task.max = scaled_max;
+  }
+  task.normalized = p.processed_logprobs && params.logprobs >= 0;
+  if (task.normalized) task.num_listed = params.logprobs;
+  return task;
+}
+
+__device__ inline Task RawTask(const Passes& p, int l, const RowScan& scan) {
+  Task task;
+  task.max = scan.raw_max;
+  if (p.rows == nullptr) {
+    task.normalized = true;
+    task.num_listed = min(max(p.top_k[l], 0), kMaxTopLogprobs);
+  } else if (!p.processed_logprobs) {
+    const int wanted = p.state.params[p.rows[l]].logprobs;
+    task.normalized = wanted >= 0;
+    task.num_listed = max(wanted, 0);
+  }
+  return task;
+}
+
+// What a row of logits needs in a domain; nothing when its scan says so.
+__device__ inline Task TaskOf(const Passes& p, Domain domain, int l, const RowScan& scan) {
+  if (scan.bad) return {};
+  if (domain == kRaw) return RawTask(p, l, scan);
+  return scan.argmax >= 0 ? DrawnTask(p, l, scan) : Task{};
+}
+
+// floor(exp(value - max) * 2^44).
+__device__ inline Weight WeightOf(float weight) {
+  return static_cast<Weight>(weight * 17592186044416.0f);
+}
+
+// An id seen in its domain.
+struct Seen {
+  bool alive = false;  // can be drawn and listed, as far as top_k and top_p let it
+  float value = 0.0f;
+  Weight weight = 0;  // of raw logits also when not alive: padding counts in their sum
+};
+
+struct RowView {
+  Domain domain;
+  ShapedRow shaped;  // of kDrawn
+  Task task;
+  int num_token_ids;
+
+  __device__ Seen See(int id, float logit) const {
+    Seen seen;
+    if (domain == kRaw) {
+      seen.alive = id < num_token_ids;
+      seen.value = logit;
+      seen.weight = WeightOf(Exp(logit - task.max));
+      return seen;
+    }
+    seen.value = shaped(id, logit);
+    if (task.random) seen.value /= task.temperature;
+    if (seen.value == MinusInfinity()) return seen;
+    const float weight = Exp(seen.value - task.max);
+    if (task.random && weight < task.min_p) return seen;
+    seen.alive = true;
+    seen.weight = WeightOf(weight);
+    return seen;
+  }
+};
+
+__device__ inline RowView RowViewOf(const Passes& p, Domain domain, int l, const Task& task) {
+  return {domain, domain == kDrawn ? ShapedRowOf(p, l) : ShapedRow{}, task, p.num_token_ids};
+}
+
+// The bin of a value. REQUIRES: value <= max.
+__device__ inline int BinOf(float value, float max) {
+  return static_cast<int>(fminf((max - value) * kBinsPerUnit, static_cast<float>(kBins - 1)));
+}
+
+// Values as integers that ascend as values descend; equal values are equal.
+__device__ inline uint32_t KeyOf(float value) {
+  const uint32_t bits = BitsOf(value + 0.0f);  // -0 and 0 are one
+  return (bits & 0x80000000u) != 0 ? bits : ~(bits | 0x80000000u);
+}
+
+__device__ inline float ValueOf(uint32_t key) {
+  return FloatOf((key & 0x80000000u) != 0 ? key : ~(key | 0x80000000u));
+}
+
+// Lists hold key and id; as integers they ascend from the most likely on, ties by lower id.
+__device__ inline Weight ListEntry(uint32_t key, int id) {
+  return Weight{key} << 32 | static_cast<uint32_t>(id);
+}
+
+// ceil(total * fraction), at least 1; fraction in (0, 1]. Exact: a float has 24 bits, and what lies
+// below 2^-64 of the total makes no difference to the least id that is kept.
+__device__ inline Weight CeilOfPart(Weight total, float fraction) {
+  if (fraction >= 1.0f) return total;
+  const auto scaled = static_cast<Weight>(static_cast<double>(fraction) * 18446744073709551616.0);
+  const Weight high = __umul64hi(total, scaled);
+  return total * scaled != 0 || high == 0 ? high + 1 : high;
+}
+
+}  // namespace sluice::kernels::sampling

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/device/launch.cuh"
+#include "kernels/host/philox.h"
+#include "kernels/sampling/descend.cuh"
+#include "kernels/sampling/passes.h"
+#include "kernels/sampling/row_values.cuh"
+
+namespace sluice::kernels::sampling {
+namespace {
+
+constexpr uint32_t kAll = 0xffffffffu;
+constexpr int kIdBits = 24;
+static_assert(kMaxVocab <= 1 << kIdBits && kMaxSegments <= kDescendThreads);
+
+struct Scratch {
+  DescendScratch descend;
+  RowScan scan[kDescendThreads / device::kWarpSize];
+  Weight top[kMaxTopLogprobs];  // ListEntry
+  int num_top;
+  Weight list[kMaxListed];
+};
+
+// Keeps the ids before some place in the order of the list: larger values first, ties by lower id.
+struct Bound {
+  uint32_t key = kAll;
+  uint32_t id = kAll;  // of those with that key
+  Weight through = 0;  // what the measures of all that are kept add up to
+
+  __device__ bool Holds(uint32_t k, uint32_t i) const { return k < key || (k == key && i <= id); }
+};
+
+// One row of logits in one domain; a block works on it.
+class Selection {
+ public:
+  __device__ Selection(const Passes& p, Domain domain, int l, const Task& task, Scratch& scratch)
+      : p_(p),
+        l_(l),
+        at_(int64_t{domain} * p.num_logits + l),
+        view_(RowViewOf(p, domain, l, task)),
+        task_(view_.task),
+        scratch_(scratch) {
+    if (!task.binned()) return;
+    totals_ = p.workspace.totals[at_];
+    if (totals_.listed == 0) return;
+    num_listed_ = static_cast<int>(p.workspace.list_counts[at_]);
+    for (int i = Tid(); i < num_listed_; i += kDescendThreads) {
+      scratch.list[i] = p.workspace.list[at_ * kMaxListed + i];
+    }
+    __syncthreads();
+  }
+
+  // Steps 8 to 10 of kernels/cpu/sampling/sampling.h. Every thread gets the id.
+  __device__ int Draw();
+
+  // Of what was drawn from, or of everything. Every thread gets it.
+  __device__ Normalizer Normalize();
+
+  // Fills in the most likely of what was drawn from, or of everything.
+  __device__ void ListTop(const Normalizer& normalizer, Logprobs* out);
+
+  // Of one id. REQUIRES: it is among those that were drawn from.
+  __device__ float LogprobOf(int id, const Normalizer& normalizer) const {
+    return Logprob(view_.See(id, *p_.logits.At(l_, id)).value, normalizer);
+  }
+
+ private:
+  __device__ static int Tid() { return static_cast<int>(threadIdx.x); }
+
+  __device__ static float Logprob(float value, const Normalizer& normalizer) {
+    return static_cast<float>(static_cast<double>(value) - static_cast<double>(normalizer.max) -
+                              normalizer.log_total);
+  }
+
+  // Calls f(key, id, weight) for this thread's share of the ids that can be kept: those listed, or
+  // when they are too many all of the row.
+  template <typename F>
+  __device__ void ForCandidates(F f) const {
+    if (totals_.listed != 0) {
+      for (int i = Tid(); i < num_listed_; i += kDescendThreads) {
+        const Weight entry = scratch_.list[i];
+        const auto key = static_cast<uint32_t>(entry >> 32);
+        f(key, static_cast<uint32_t>(entry), WeightOfKey(key));
+      }
+      return;
+    }
+    for (int first = 4 * Tid(); first < p_.logits.vocab(); first += 4 * kDescendThreads) {
+      ForFour(p_, l_, first, [&](int id, float x) {
+        const Seen seen = view_.See(id, x);
+        if (seen.alive) f(KeyOf(seen.value), static_cast<uint32_t>(id), seen.weight);
+      });
+    }
+  }
+  // Only those that are kept.
+  template <typename F>
+  __device__ void ForKept(F f) const {
+    const Bound kept = kept_;
+    ForCandidates([&](uint32_t key, uint32_t id, Weight weight) {
+      if (kept.Holds(key, id)) f(key, id, weight);
+    });
+  }
+
+  __device__ Weight WeightOfKey(uint32_t key) const {
+    return WeightOf(Exp(ValueOf(key) - task_.max));
+  }
+
+  __device__ Weight SumOfSegments() {
+    const Weight* sums = p_.workspace.segment_sums + at_ * p_.num_segments;
+    return BlockSum(Tid() < p_.num_segments ? sums[Tid()] : 0, scratch_.descend);
+  }
+
+  // Narrows what is kept to the first so many, or to the first whose weights reach so much.
+  // REQUIRES: fewer than are kept, or nothing before told equals apart.
+  template <bool kWeights>
+  __device__ void KeepThrough(Weight target);
+  __device__ void ApplyTopK();
+  __device__ int DrawFromAll(Weight bits);
+  __device__ int DrawFromKept(Weight bits);
+
+  const Passes& p_;
+  const int l_;
+  const int64_t at_;
+  const RowView view_;
+  const Task& task_;
+  Scratch& scratch_;
+  BinTotals totals_ = {};
+  int num_listed_ = 0;
+  // Of the candidates. Until top_k or top_p has narrowed it, everything that is alive is kept, and
+  // the sums of segments say how much that is.
+  Bound kept_;
+  bool narrowed_ = false;
+};
+
+__device__ int Selection::Draw() {
+  const int row = p_.rows[l_];
+  const RowParams& params = p_.state.params[row];
+  const auto position = static_cast<uint64_t>(p_.state.num_outputs[row] + p_.indices[l_]);
+  // In [0, 2^64): the draw's 53 bits as a fraction of 64.
+  const Weight bits = SampleBits(params.seed, params.choice, position) << 11;
+  if (task_.top_k > 0 && static_cast<uint32_t>(task_.top_k) < totals_.count) ApplyTopK();
+  if (task_.top_p < 1.0f) {
+    KeepThrough<true>(CeilOfPart(narrowed_ ? kept_.through : totals_.weight, task_.top_p));
+  }
+  return narrowed_ ? DrawFromKept(bits) : DrawFromAll(bits);
+}
+
+__device__ void Selection::ApplyTopK() {
+  const Reached last = Descend(
+      [&](auto visit) { ForCandidates([&](uint32_t key, uint32_t, Weight) { visit(key, 1); }); },
+      static_cast<Weight>(task_.top_k), 32, scratch_.descend);
+  kept_.key = last.key;  // equals stay
+  Weight sum = 0;
+  ForKept([&](uint32_t, uint32_t, Weight weight) { sum += weight; });
+  kept_.through = BlockSum(sum, scratch_.descend);
+  narrowed_ = true;
+}
+
+template <bool kWeights>
+__device__ void Selection::KeepThrough(Weight target) {
+  const Reached last = Descend(
+      [&](auto visit) {
+        ForKept([&](uint32_t key, uint32_t, Weight weight) { visit(key, kWeights ? weight : 1); });
+      },
+      target, 32, scratch_.descend);
+  // Those of the last value are kept in the order of their ids, as many as are needed.
+  const Weight each = kWeights ? WeightOfKey(last.key) : 1;
+  const Weight needed = (target - last.before + each - 1) / each;
+  Weight equals = 0;
+  ForKept([&](uint32_t key, uint32_t, Weight) { equals += key == last.key ? 1 : 0; });
+  equals = BlockSum(equals, scratch_.descend);
+  Bound bound = {last.key, kAll, last.before + min(needed, equals) * each};
+  if (needed < equals) {
+    bound.id = Descend(
+                   [&](auto visit) {
+                     ForKept([&](uint32_t key, uint32_t id, Weight) {
+                       visit(id, key == last.key ? 1 : 0);
+                     });
+                   },
+                   needed, kIdBits, scratch_.descend)
+                   .key;
+  }
+  kept_ = bound;
+  narrowed_ = true;
+}
+
+// The first id, in ascending order, with which the sum of weights exceeds its part of the total.
+__device__ int Selection::DrawFromKept(Weight bits) {
+  const Weight target = __umul64hi(kept_.through, bits) + 1;
+  return static_cast<int>(
+      Descend(
+          [&](auto visit) {
+            ForKept([&](uint32_t, uint32_t id, Weight weight) { visit(id, weight); });
+          },
+          target, kIdBits, scratch_.descend)
+          .key);
+}
+
+// The same in two steps: the segment, and the id in it.
+__device__ int Selection::DrawFromAll(Weight bits) {
+  const Weight target = __umul64hi(SumOfSegments(), bits) + 1;
+  const Weight* sums = p_.workspace.segment_sums + at_ * p_.num_segments;
+  const Reached segment = Descend(
+      [&](auto visit) {
+        if (Tid() < p_.num_segments) visit(threadIdx.x, sums[Tid()]);
+      },
+      target, 8, scratch_.descend);
+  const int first = static_cast<int>(segment.key) * kSegment;
+  static_assert(kSegment == 4 * kDescendThreads);
+  const Reached place = Descend(
+      [&](auto visit) {
+        ForFour(p_, l_, first + 4 * Tid(), [&](int id, float x) {
+          visit(static_cast<uint32_t>(id - first), view_.See(id, x).weight);
+        });
+      },
+      target - segment.before, 16, scratch_.descend);
+  return first + static_cast<int>(place.key);
+}
+
+__device__ Normalizer Selection::Normalize() {
+  const Weight total = narrowed_ ? kept_.through : SumOfSegments();
+  const double scale = 1.0 / static_cast<double>(Weight{1} << kWeightBits);
+  return {log(static_cast<double>(total) * scale), task_.max};
+}
+
+__device__ void Selection::ListTop(const Normalizer& normalizer, Logprobs* out) {
+  Weight count = 0;
+  if (task_.num_listed > 0) {
+    if (narrowed_) {
+      ForKept([&](uint32_t, uint32_t, Weight) { ++count; });
+      count = BlockSum(count, scratch_.descend);
+    } else {
+      count = totals_.count;
+    }
+    if (count > static_cast<Weight>(task_.num_listed)) {
+      count = static_cast<Weight>(task_.num_listed);
+      KeepThrough<false>(count);
+    }
+  }
+  if (Tid() == 0) scratch_.num_top = 0;
+  __syncthreads();
+  if (count > 0) {
+    ForKept([&](uint32_t key, uint32_t id, Weight) {
+      scratch_.top[atomicAdd(&scratch_.num_top, 1)] = ListEntry(key, static_cast<int>(id));
+    });
+  }
+  __syncthreads();
+  const int num_top = scratch_.num_top;
+  if (Tid() == 0) out->num_top = num_top;
+  if (Tid() >= num_top) return;
+  const Weight own = scratch_.top[Tid()];
+  int rank = 0;
+  for (int i = 0; i < num_top; ++i) rank += scratch_.top[i] < own ? 1 : 0;
+  out->top_ids[rank] = static_cast<int32_t>(static_cast<uint32_t>(own));
+  out->top_logprobs[rank] = Logprob(ValueOf(static_cast<uint32_t>(own >> 32)), normalizer);
+}
+
+// The id of a row of logits, and with processed log probabilities those.
+__device__ void SelectDrawn(const Passes& p, int l, const RowScan& scan, Scratch& scratch) {
+  Picked picked = {0, SampleStatus::kSampled};
+  if (scan.bad) {
+    picked.status = SampleStatus::kBadLogits;
+  } else if (scan.argmax < 0) {
+    picked.status = SampleStatus::kNothingAllowed;
+  } else {
+    picked.id = scan.argmax;
+    const Task task = TaskOf(p, kDrawn, l, scan);
+    if (task.needed()) {
+      Selection selection(p, kDrawn, l, task, scratch);
+      if (task.random) picked.id = selection.Draw();
+      if (task.normalized) {
+        const Normalizer normalizer = selection.Normalize();
+        Logprobs* out = p.logprobs + l;
+        if (threadIdx.x == 0) {
+          out->finite = 1;
+          out->chosen = selection.LogprobOf(picked.id, normalizer);
+        }
+        selection.ListTop(normalizer, out);
+      }
+    }
+  }
+  if (threadIdx.x == 0) p.workspace.picked[l] = picked;
+}
+
+// Log probabilities of the raw logits. The sampled id is not known yet: its own comes later.
+__device__ void SelectRaw(const Passes& p, int l, const RowScan& scan, Scratch& scratch) {
+  const bool scores = p.rows == nullptr;
+  const Task task = TaskOf(p, kRaw, l, scan);
+  if (!task.needed()) {
+    if (scores && threadIdx.x == 0) p.logprobs[l] = Logprobs{};
+    return;
+  }
+  Selection selection(p, kRaw, l, task, scratch);
+  const Normalizer normalizer = selection.Normalize();
+  Logprobs* out = p.logprobs + l;
+  if (threadIdx.x == 0) {
+    p.workspace.raw[l] = normalizer;
+    out->finite = 1;
+    if (scores) out->chosen = selection.LogprobOf(p.chosen[l], normalizer);
+  }
+  selection.ListTop(normalizer, out);
+}
+
+// A block: row blockIdx.x in domain blockIdx.y. Two a multiprocessor: aiming at more, the compiler
+// spills.
+__global__ void __launch_bounds__(kDescendThreads, 2) SelectKernel(Passes p) {
+  __shared__ Scratch scratch;
+  const int l = static_cast<int>(blockIdx.x);
+  if (l >= NumValid(p)) return;
+  const auto domain = static_cast<Domain>(p.first_domain + static_cast<int>(blockIdx.y));
+  const RowScan scan = ScanOf(p, l, scratch.scan);
+  if (domain == kDrawn) {
+    SelectDrawn(p, l, scan, scratch);
+  } else {
+    SelectRaw(p, l, scan, scratch);
+  }
+}
+
+}  // namespace
+
+LaunchResult RunSelect(const Passes& passes, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(passes.num_logits),
+                  static_cast<unsigned>(passes.num_domains));
+  return AfterLaunch(device::Launch(SelectKernel, grid, kDescendThreads, 0, stream, passes),
+                     "selection of ids");
+}
+
+}  // namespace sluice::kernels::sampling
