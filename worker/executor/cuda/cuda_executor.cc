@@ -153,7 +153,7 @@ class CudaExecutor::Impl {
   // When a step began and ended on the device. Kept longer than its slot, since the next step's
   // idle time counts from this one's end.
   struct Times {
-    StepId step = 0;
+    StepId step = -1;  // none yet
     device::Event begun, done;
   };
 

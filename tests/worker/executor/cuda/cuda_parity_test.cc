@@ -183,9 +183,9 @@ class CudaParityTest : public testing::TestWithParam<Case> {
 
 TEST_P(CudaParityTest, PrefillIsTheCpusOwn) {
   // Row counts of every path of the linears, and chunks that begin within a page.
-  const std::vector<TokenId> prompt = RandomIds(3, 200, GetParam().vocab);
+  const std::vector<TokenId> prompt = RandomIds(3, kEmulated ? 140 : 400, GetParam().vocab);
   const std::vector<Position> expected = ScorePrompt(cpu_.get(), prompt, prompt.size());
-  for (const size_t chunk : {prompt.size(), size_t{60}, size_t{13}}) {
+  for (const size_t chunk : {prompt.size(), size_t{70}, size_t{13}}) {
     SCOPED_TRACE(chunk);
     const Difference difference =
         Compare(expected, ScorePrompt(cuda(), prompt, chunk), /*same_ids=*/true);
@@ -194,7 +194,7 @@ TEST_P(CudaParityTest, PrefillIsTheCpusOwn) {
 }
 
 TEST_P(CudaParityTest, DecodingIsTheCpusOwn) {
-  const std::vector<TokenId> ids = RandomIds(4, kEmulated ? 70 : 200, GetParam().vocab);
+  const std::vector<TokenId> ids = RandomIds(4, kEmulated ? 30 : 200, GetParam().vocab);
   const Difference difference =
       Compare(DecodeForced(cpu_.get(), ids), DecodeForced(cuda(), ids), /*same_ids=*/false);
   Report("decode", GetParam().name, GetParam().tp_size, difference);
@@ -242,10 +242,10 @@ std::vector<std::vector<TokenId>> GenerateTogether(ExecutorGroup* group,
 
 TEST_P(CudaParityTest, RowsThatDecodeTogetherSayWhatTheySayAlone) {
   std::vector<std::vector<TokenId>> prompts;
-  for (const int length : {5, 64, 70, 1, 33}) {
+  for (const int length : {5, 64, 17, 1}) {
     prompts.push_back(RandomIds(static_cast<uint64_t>(length), length, GetParam().vocab));
   }
-  const int count = kEmulated ? 6 : 40;
+  const int count = kEmulated ? 5 : 40;
   const auto together = GenerateTogether(cuda(), prompts, count, /*overlap=*/false);
   EXPECT_EQ(GenerateTogether(cuda(), prompts, count, /*overlap=*/true), together)
       << "the same plans give the same bits, however early they come";
