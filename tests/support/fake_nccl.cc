@@ -2,14 +2,18 @@
 #include "tests/support/fake_nccl.h"
 
 #include <cuda_runtime_api.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
+#include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <deque>
-#include <functional>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <utility>
 
@@ -32,17 +36,25 @@ struct Part {
   const void* send = nullptr;
   void* receive = nullptr;
   std::map<int, void*> receives = {};  // gather, the root's: by peer
+
+  size_t bytes() const { return count * SizeOf(type); }
 };
 
-struct Operation {
-  std::map<int, const Part*> parts;
-  bool done = false;
-};
-
-struct Group {
-  int world_size = 0;
-  int joined = 0;
-  std::map<uint64_t, Operation> operations;
+// What the ranks of a group share, threads or processes: memory of the process that made the id, in
+// which operations go piece by piece. Each rank counts the pieces that it has brought and those
+// that it has taken from all.
+struct Segment {
+  static constexpr int kMaxRanks = 16;
+  static constexpr size_t kPieceBytes = size_t{64} << 10;
+  struct Slot {
+    std::atomic<uint64_t> brought;
+    std::atomic<uint64_t> taken;
+    Part::Kind kind;  // of the operation whose piece this is
+    size_t count;
+    alignas(16) char piece[kPieceBytes];
+  };
+  std::atomic<int> joined;
+  Slot slots[kMaxRanks];
 };
 
 class State final : public FakeNccl {
@@ -54,6 +66,7 @@ class State final : public FakeNccl {
     version = 22803;
     async_error = 0;
     abort_hangs = false;
+    changed.notify_all();
   }
   std::vector<std::string> Calls(int rank) override {
     const std::lock_guard lock(mutex);
@@ -82,12 +95,10 @@ class State final : public FakeNccl {
     return failure == failures.end() ? nccl::kSuccess : static_cast<Result>(failure->second);
   }
 
-  std::mutex mutex;  // guards everything here and in the communicators
+  std::mutex mutex;  // guards what follows
   std::condition_variable changed;
-  std::map<std::string, Group> groups;  // by unique id
   std::map<int, std::vector<std::string>> calls;
   std::map<std::string, int> failures;
-  int num_ids = 0;
   int version = 22803;
   int async_error = 0;
   bool abort_hangs = false;
@@ -102,17 +113,18 @@ State& TheState() {
 }  // namespace
 
 struct nccl::CommState {
-  Group* group = nullptr;
+  Segment* segment = nullptr;  // never unmapped: an operation may still wait
   int rank = 0;
-  bool aborted = false;
-  bool mismatch = false;
-  uint64_t num_executed = 0;
+  int world_size = 0;
+  std::atomic<bool> aborted{false};
+  std::atomic<bool> mismatch{false};
+  uint64_t num_pieces = 0;  // of the stream's thread
   // Enqueued parts; entries stay, since a graph may run them any number of times.
   struct Enqueued {
     CommState* comm;
     Part part;
   };
-  std::deque<Enqueued> enqueued;
+  std::deque<Enqueued> enqueued;  // guarded by the state's mutex
 };
 
 namespace {
@@ -128,49 +140,60 @@ struct ThreadGroup {
 };
 thread_local ThreadGroup thread_group;
 
-void Compute(Operation& operation) {
-  const Part& root = *operation.parts.at(0);
-  const size_t bytes = root.count * SizeOf(root.type);
-  if (root.kind == Part::Kind::kGather) {
-    for (const auto& [peer, to] : root.receives) {
-      std::memcpy(to, operation.parts.at(peer)->send, bytes);
+// False when the communicator was aborted first.
+bool Await(const Comm comm, std::atomic<uint64_t> Segment::Slot::*count, uint64_t number) {
+  for (int rank = 0; rank < comm->world_size; ++rank) {
+    while ((comm->segment->slots[rank].*count).load() < number) {
+      if (comm->aborted.load()) return false;
+      usleep(50);
     }
-    return;
   }
-  if (root.kind == Part::Kind::kBroadcast) {
-    for (const auto& [rank, part] : operation.parts) std::memmove(part->receive, root.send, bytes);
-    return;
-  }
-  std::vector<float> sum(root.count, 0.0f);
-  for (const auto& [rank, part] : operation.parts) {
-    const auto* values = static_cast<const float*>(part->send);
-    for (size_t i = 0; i < sum.size(); ++i) sum[i] += values[i];
-  }
-  for (const auto& [rank, part] : operation.parts) std::memcpy(part->receive, sum.data(), bytes);
+  return true;
 }
 
-bool Agree(const Part& a, const Part& b) {
-  return a.kind == b.kind && a.count == b.count && a.type == b.type;
+// Takes the others' pieces, which begin at this offset of the operands.
+void Take(const Comm comm, const Part& part, size_t offset, size_t bytes) {
+  const auto piece = [&](int rank) { return comm->segment->slots[rank].piece; };
+  if (part.kind == Part::Kind::kBroadcast) {
+    std::memcpy(static_cast<char*>(part.receive) + offset, piece(0), bytes);
+  }
+  for (const auto& [peer, to] : part.receives) {
+    std::memcpy(static_cast<char*>(to) + offset, piece(peer), bytes);
+  }
+  if (part.kind != Part::Kind::kAllReduce) return;
+  auto* const sums = reinterpret_cast<float*>(static_cast<char*>(part.receive) + offset);
+  for (size_t i = 0; i < bytes / sizeof(float); ++i) {
+    float sum = 0.0f;
+    for (int rank = 0; rank < comm->world_size; ++rank) {
+      sum += reinterpret_cast<const float*>(piece(rank))[i];
+    }
+    sums[i] = sum;
+  }
 }
 
-// On the stream's thread: waits for the peers; whoever comes last computes.
+// On the stream's thread.
 void Execute(void* argument) {
   const auto& [comm, part] = *static_cast<nccl::CommState::Enqueued*>(argument);
-  State& state = TheState();
-  std::unique_lock lock(state.mutex);
-  if (comm->aborted) return;
-  Operation& operation = comm->group->operations[comm->num_executed++];
-  if (!operation.parts.empty() && !Agree(*operation.parts.begin()->second, part)) {
-    comm->mismatch = true;
-    return;
+  Segment::Slot& own = comm->segment->slots[comm->rank];
+  for (size_t offset = 0; offset < part.bytes(); offset += Segment::kPieceBytes) {
+    const uint64_t number = ++comm->num_pieces;
+    const size_t bytes = std::min(Segment::kPieceBytes, part.bytes() - offset);
+    if (!Await(comm, &Segment::Slot::taken, number - 1)) return;
+    own.kind = part.kind;
+    own.count = part.count;
+    if (part.send != nullptr) {
+      std::memcpy(own.piece, static_cast<const char*>(part.send) + offset, bytes);
+    }
+    own.brought.store(number);
+    if (!Await(comm, &Segment::Slot::brought, number)) return;
+    for (int rank = 0; rank < comm->world_size; ++rank) {
+      const Segment::Slot& slot = comm->segment->slots[rank];
+      if (slot.kind != part.kind || slot.count != part.count) comm->mismatch.store(true);
+    }
+    if (comm->mismatch.load()) return;
+    Take(comm, part, offset, bytes);
+    own.taken.store(number);
   }
-  operation.parts[comm->rank] = &part;
-  if (operation.parts.size() == static_cast<size_t>(comm->group->world_size)) {
-    Compute(operation);
-    operation.done = true;
-    state.changed.notify_all();
-  }
-  state.changed.wait(lock, [&] { return operation.done || comm->aborted; });
 }
 
 // REQUIRES: the state's mutex is not held.
@@ -209,11 +232,12 @@ Result ncclGetVersion(int* version) {
 }
 
 Result ncclGetUniqueId(UniqueId* id) {
+  *id = {};  // most bytes are zero, as in the real one
+  // Open as long as the process: the others reach it through /proc.
+  const int fd = memfd_create("fake-nccl", MFD_CLOEXEC);
+  if (fd < 0 || ftruncate(fd, sizeof(Segment)) != 0) return kSystemError;
+  std::snprintf(id->internal, sizeof(id->internal), "/proc/%d/fd/%d", getpid(), fd);
   const std::lock_guard lock(TheState().mutex);
-  // With bytes of zero in it, as the real one has.
-  *id = {};
-  const std::string text = "fake" + std::string(3, '\0') + std::to_string(TheState().num_ids++);
-  std::copy(text.begin(), text.end(), id->internal);
   return TheState().Failure("GetUniqueId");
 }
 
@@ -221,21 +245,29 @@ Result ncclCommInitRankConfig(Comm* comm, int world_size, UniqueId id, int rank,
   State& state = TheState();
   int device = -1;
   if (cudaGetDevice(&device) != cudaSuccess) return kUnhandledCudaError;
-  std::unique_lock lock(state.mutex);
-  state.calls[rank].push_back("Init " + std::to_string(world_size) + " device " +
-                              std::to_string(device));
-  if (config->size != sizeof(Config) || config->magic != kConfigMagic || config->blocking != 1) {
+  {
+    const std::lock_guard lock(state.mutex);
+    state.calls[rank].push_back("Init " + std::to_string(world_size) + " device " +
+                                std::to_string(device));
+    const Result failure = state.Failure("CommInitRankConfig");
+    if (failure != kSuccess) return failure;
+  }
+  if (config->size != sizeof(Config) || config->magic != kConfigMagic || config->blocking != 1 ||
+      world_size > Segment::kMaxRanks) {
     return kInvalidArgument;
   }
-  if (state.Failure("CommInitRankConfig") != kSuccess) return state.Failure("CommInitRankConfig");
-  Group& group = state.groups[std::string(id.internal, sizeof(id.internal))];
-  group.world_size = world_size;
-  ++group.joined;
-  state.changed.notify_all();
-  state.changed.wait(lock, [&] { return group.joined == group.world_size; });
+  const int fd = open(id.internal, O_RDWR | O_CLOEXEC);
+  if (fd < 0) return kRemoteError;
+  void* const memory = mmap(nullptr, sizeof(Segment), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  close(fd);
+  if (memory == MAP_FAILED) return kSystemError;
+  auto* const segment = static_cast<Segment*>(memory);  // zeros are its beginning
+  segment->joined.fetch_add(1);
+  while (segment->joined.load() < world_size) usleep(1000);
   *comm = new CommState;
-  (*comm)->group = &group;
+  (*comm)->segment = segment;
   (*comm)->rank = rank;
+  (*comm)->world_size = world_size;
   return kSuccess;
 }
 
@@ -244,17 +276,16 @@ Result ncclCommDestroy(Comm comm) { return Called(comm, "Destroy", ""); }
 
 Result ncclCommAbort(Comm comm) {
   Called(comm, "Abort", "");
+  comm->aborted.store(true);
   State& state = TheState();
   std::unique_lock lock(state.mutex);
-  comm->aborted = true;
-  state.changed.notify_all();
   state.changed.wait(lock, [&] { return !state.abort_hangs; });
   return kSuccess;
 }
 
 Result ncclCommGetAsyncError(Comm comm, Result* error) {
   const std::lock_guard lock(TheState().mutex);
-  *error = comm->mismatch ? kInvalidUsage : static_cast<Result>(TheState().async_error);
+  *error = comm->mismatch.load() ? kInvalidUsage : static_cast<Result>(TheState().async_error);
   return kSuccess;
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // FakeNccl: what a test sees of tests/support/fake_nccl.cc, a shared library that exports the
 // functions of libnccl.so.2 and computes over the memory of the emulator of CUDA
-// (tests/cuda_emulation). Ranks are threads of one process. Like NCCL, a blocking init that misses
-// a peer never returns, an operation that misses one holds up its stream until the communicator is
-// aborted, and an abort tells no peer. Stricter than NCCL: ranks that disagree about an operation
-// get an error. Thread safe; one a process.
+// (tests/cuda_emulation). Ranks are threads or processes of one host. Like NCCL, a blocking init
+// that misses a peer never returns, an operation that misses one holds up its stream until the
+// communicator is aborted, and an abort tells no peer. Stricter than NCCL: ranks that disagree
+// about an operation get an error. Thread safe; settings and calls are one process's.
 #pragma once
 
 #include <string>
