@@ -36,7 +36,8 @@ ABSL_FLAG(std::string, rope_scaling, "",
           "JSON in place of config.json's rope_scaling, such as "
           "{\"rope_type\":\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":32768}.");
 ABSL_FLAG(std::string, device, "auto",
-          "auto, cpu or cuda. auto takes the CPU where no CUDA plugin is installed.");
+          "auto, cpu or cuda. auto takes the GPUs where there are some that this build runs on, and "
+          "else the CPU, saying why. Rank r takes GPU r of those that CUDA_VISIBLE_DEVICES leaves.");
 ABSL_FLAG(int, tp_size, 1,
           "Tensor-parallel ranks, one process each. Must divide the model's heads and 128-groups.");
 ABSL_FLAG(int, rank, -1,
@@ -50,7 +51,8 @@ ABSL_FLAG(int, grpc_port, 50061,
           "metrics=HOST:PORT\" on standard output says which.");
 ABSL_FLAG(int, metrics_port, 9100,
           "Port of rank 0's Prometheus metrics; rank r has this plus r. 0: any free ones.");
-ABSL_FLAG(int, max_num_seqs, 64, "Most sequences that run at once.");
+ABSL_FLAG(int, max_num_seqs, 0,
+          "Most sequences that run at once. 0: 64 on the CPU, 256 on a GPU.");
 ABSL_FLAG(
     int, max_batched_tokens, 0,
     "Most tokens in one step, decodes and prefill chunks together. 0: 128 on the CPU; on a GPU "
@@ -68,8 +70,12 @@ ABSL_FLAG(int, speculation_max_rows, 1,
           "No guessing while more sequences than this run: on the CPU already a few rows keep it "
           "busy.");
 ABSL_FLAG(std::string, kv_cache_memory, "auto",
-          "Memory for the KV cache of each rank: bytes, or a number with KiB, MiB or GiB. auto: 1 "
-          "GiB over all ranks, or one context where that is more.");
+          "Memory for the KV cache of each rank: bytes, or a number with KiB, MiB or GiB. auto: on "
+          "the CPU 1 GiB over all ranks, or one context where that is more; on a GPU what "
+          "--gpu-memory-utilization leaves.");
+ABSL_FLAG(double, gpu_memory_utilization, 0.90,
+          "Part of each GPU's memory that may be in use, weights, workspace and what others use "
+          "included; above 0, at most 1.");
 ABSL_FLAG(bool, prefix_cache, true,
           "Keep the KV pages of ended sequences while there is room, and reuse them for prompts "
           "that begin alike. --no-prefix-cache turns it off.");
@@ -116,6 +122,7 @@ constexpr const char* kFlags[] = {"model",
                                   "speculative_tokens",
                                   "speculation_max_rows",
                                   "kv_cache_memory",
+                                  "gpu_memory_utilization",
                                   "prefix_cache",
                                   "threads",
                                   "logprobs_mode",
@@ -266,16 +273,12 @@ absl::StatusOr<int64_t> ParseBytes(const std::string& text) {
   return static_cast<int64_t>(value * static_cast<double>(int64_t{1} << shift));
 }
 
-absl::Status CheckDevice() {
-  const std::string device = absl::GetFlag(FLAGS_device);
-  if (device == "auto" || device == "cpu") return absl::OkStatus();
-  if (device == "cuda") {
-    return absl::FailedPreconditionError(
-        "--device cuda: this installation has no CUDA plugin (libsluice_cuda.so); use --device cpu "
-        "or auto");
+absl::StatusOr<Device> ParseDevice(const std::string& text) {
+  for (const Device device : {Device::kAuto, Device::kCpu, Device::kCuda}) {
+    if (text == DeviceName(device)) return device;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("--device '", device, "': must be auto, cpu or cuda"));
+      absl::StrCat("--device '", text, "': must be auto, cpu or cuda"));
 }
 
 absl::Status FillModel(WorkerOptions& options) {
@@ -292,7 +295,8 @@ absl::Status FillModel(WorkerOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--load-format '", load_format, "': must be auto or dummy"));
   }
-  return CheckDevice();
+  SLUICE_ASSIGN_OR_RETURN(options.device, ParseDevice(absl::GetFlag(FLAGS_device)));
+  return absl::OkStatus();
 }
 
 absl::Status FillGroup(WorkerOptions& options) {
@@ -330,17 +334,6 @@ absl::Status FillSpeculation(WorkerOptions& options) {
   return absl::OkStatus();
 }
 
-struct StepTokens {
-  int with_decodes;
-  int prefill_alone;
-};
-
-// Large enough to keep the device busy, small enough that a chunk does not hold up decoding rows.
-StepTokens DefaultStepTokens(absl::string_view device) {
-  if (device == "cuda") return {.with_decodes = 2048, .prefill_alone = 8192};
-  return {.with_decodes = 128, .prefill_alone = 128};
-}
-
 absl::Status FillLimits(WorkerOptions& options) {
   options.max_num_seqs = absl::GetFlag(FLAGS_max_num_seqs);
   options.max_batched_tokens = absl::GetFlag(FLAGS_max_batched_tokens);
@@ -349,16 +342,17 @@ absl::Status FillLimits(WorkerOptions& options) {
   options.prefix_cache = absl::GetFlag(FLAGS_prefix_cache);
   options.threads = absl::GetFlag(FLAGS_threads);
   SLUICE_ASSIGN_OR_RETURN(options.kv_cache_bytes, ParseBytes(absl::GetFlag(FLAGS_kv_cache_memory)));
-  SLUICE_RETURN_IF_ERROR(CheckRange("max-num-seqs", options.max_num_seqs, 1, 4096));
-  options.max_prefill_tokens = options.max_batched_tokens;
-  if (options.max_batched_tokens == 0) {
-    const StepTokens tokens = DefaultStepTokens(absl::GetFlag(FLAGS_device));
-    options.max_batched_tokens = std::max(tokens.with_decodes, options.max_num_seqs);
-    options.max_prefill_tokens = std::max(tokens.prefill_alone, options.max_num_seqs);
+  options.gpu_memory_utilization = absl::GetFlag(FLAGS_gpu_memory_utilization);
+  if (!(options.gpu_memory_utilization > 0 && options.gpu_memory_utilization <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("--gpu-memory-utilization ",
+                                                   options.gpu_memory_utilization,
+                                                   ": must be above 0 and at most 1"));
   }
-  // Every running sequence must be able to decode in one step.
+  // What is 0 here, and how the two go together, ResolveDevice settles.
+  SLUICE_RETURN_IF_ERROR(CheckRange("max-num-seqs", options.max_num_seqs, 0, 4096));
   SLUICE_RETURN_IF_ERROR(
-      CheckRange("max-batched-tokens", options.max_batched_tokens, options.max_num_seqs, 1 << 16));
+      CheckRange("max-batched-tokens", options.max_batched_tokens, 0, 1 << 16));
+  options.max_prefill_tokens = options.max_batched_tokens;
   SLUICE_RETURN_IF_ERROR(
       CheckRange("max-queued-requests", options.max_queued_requests, 0, 1 << 20));
   SLUICE_RETURN_IF_ERROR(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // sluice-worker: one rank (--rank), or the launcher of a whole group. Flags and folder are checked
 // before a port listens or a process starts.
+#include <spdlog/spdlog.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -11,6 +13,8 @@
 #include "worker/config.h"
 #include "worker/metrics.h"
 #include "worker/parallel/nccl_environment.h"
+#include "worker/service/cuda_executor_factory.h"
+#include "worker/service/device_choice.h"
 #include "worker/service/launcher.h"
 #include "worker/service/leader.h"
 #include "worker/service/log.h"
@@ -33,8 +37,18 @@ int Refuse(const absl::Status& status) {
   return kExitConfiguration;
 }
 
-int RunOneRank(const WorkerConfig& config, const ServedModel& model, WakeUp& wake_up) {
-  const WorkerOptions& options = config.options;
+int Check(const WorkerOptions& options, const ServedModel& model) {
+  std::string summary = model.Summary(options);
+  if (options.device == Device::kCuda) {
+    const absl::StatusOr<std::string> memory = DescribeCudaMemory(options, model);
+    if (!memory.ok()) return Refuse(memory.status());
+    summary += *memory;
+  }
+  std::fputs(summary.c_str(), stdout);
+  return kExitOk;
+}
+
+int RunOneRank(const WorkerOptions& options, const ServedModel& model, WakeUp& wake_up) {
   auto metrics = Metrics::Listen(options.listen, options.metrics_port);
   if (!metrics.ok()) return Refuse(metrics.status());
   if (options.rank > 0) return RunRank(options, model, **metrics, wake_up);
@@ -53,18 +67,19 @@ int Main(const std::vector<std::string>& arguments) {
     std::printf("sluice-worker %s\n", BuildId().c_str());
     return kExitOk;
   }
-  const WorkerOptions& options = config->options;
+  WorkerOptions options = config->options;
   const bool launches = options.rank < 0;
   InitializeLog(config->log_format, launches ? "launcher" : absl::StrCat("rank ", options.rank));
   WakeUp wake_up(/*with_children=*/launches);
+  const absl::StatusOr<std::string> device_note = ResolveDevice(&options);
+  if (!device_note.ok()) return Refuse(device_note.status());
   const absl::StatusOr<ServedModel> model = OpenModel(options);
   if (!model.ok()) return Refuse(model.status());
-  if (config->check) {
-    std::fputs(model->Summary(options).c_str(), stdout);
-    return kExitOk;
-  }
+  if (config->check) return Check(options, *model);
+  // Only now: what is refused is refused in one line.
+  if (!device_note->empty()) spdlog::info("{}", *device_note);
   if (launches) return RunLauncher(options, config->arguments, wake_up);
-  return RunOneRank(*config, *model, wake_up);
+  return RunOneRank(options, *model, wake_up);
 }
 
 }  // namespace

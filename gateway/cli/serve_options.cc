@@ -39,6 +39,7 @@ const std::vector<ServeOption>& Table() {
       {{"speculation-max-rows", "N", "No guessing while more sequences run."}, kWorker},
       {{"kv-cache-memory", "SIZE", "KV cache of each rank: bytes, or with KiB, MiB, GiB."},
        kWorker},
+      {{"gpu-memory-utilization", "PART", "Part of each GPU's memory that may be in use."}, kWorker},
       {{"prefix-cache", "true|false", "Reuse KV pages of prompts that begin alike. Default true."},
        kWorker},
       {{"no-prefix-cache", "", "The same as --prefix-cache=false."}, kUs},

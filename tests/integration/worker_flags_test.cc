@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -39,11 +40,13 @@ TEST(WorkerFlagsTest, BadFlagsAreOneSentence) {
       {{model, "stray"}, "'stray' is no flag"},
       {{model, "--tp-size=many"}, "--tp-size: 'many'"},
       {{model, "--tp-size=3"}, "tp-size 3"},
-      {{model, "--device=cuda"}, "no CUDA plugin"},
       {{model, "--device=tpu"}, "must be auto, cpu or cuda"},
       {{model, "--max-model-len=50000"}, "the model's context is 40960"},
       {{model, "--logprobs-mode=log"}, "--logprobs-mode 'log'"},
       {{model, "--max-num-seqs=64", "--max-batched-tokens=32"}, "--max-batched-tokens 32"},
+      {{model, "--max-num-seqs=200", "--max-batched-tokens=199"}, "between 200 and 65536"},
+      {{model, "--gpu-memory-utilization=0"}, "must be above 0 and at most 1"},
+      {{model, "--gpu-memory-utilization=1.01"}, "must be above 0 and at most 1"},
       {{model, "--speculation=eagle"}, "must be off or prompt-lookup"},
       {{model, "--speculative-tokens=9"}, "--speculative-tokens 9: must be between 1 and 8"},
       {{model, "--kv-cache-memory=1KiB"}, "lower --max-model-len"},
@@ -56,6 +59,17 @@ TEST(WorkerFlagsTest, BadFlagsAreOneSentence) {
       {{"--model=/nowhere"}, "/nowhere"},
   };
   for (const Refusal& refusal : refusals) ExpectRefused(refusal.arguments, refusal.says);
+}
+
+// With or without the plugin, a driver or GPUs: the last are hidden.
+TEST(WorkerFlagsTest, CudaWithoutAGpuIsOneSentence) {
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);
+  ExpectRefused({"--model=" + TinyCheckpoint(), "--device=cuda"}, "; use --device cpu or auto");
+  const ProcessEnd check = RunWorker({"--model=" + TinyCheckpoint(), "--check"});
+  EXPECT_EQ(check.exit_code, 0);
+  EXPECT_THAT(check.output, HasSubstr("KV cache: ")) << "auto is the CPU here";
+  EXPECT_THAT(check.errors, IsEmpty());
+  unsetenv("CUDA_VISIBLE_DEVICES");
 }
 
 TEST(WorkerFlagsTest, BrokenFoldersAreRefusedBeforePorts) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <map>
 #include <thread>
 
@@ -20,7 +21,7 @@ using ::testing::HasSubstr;
 
 std::vector<std::string> Arguments(int tp_size, std::vector<std::string> more = {}) {
   std::vector<std::string> arguments = {"--model=" + TinyCheckpoint(),
-                                        "--tp-size=" + std::to_string(tp_size)};
+                                        "--device=cpu", "--tp-size=" + std::to_string(tp_size)};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -219,6 +220,21 @@ TEST(WorkerServingTest, FullQueueIsRefusedWithAWaitingTime) {
   EXPECT_TRUE(wire::RetryAfter(second.status).has_value());
   context.TryCancel();
   stream->Finish();
+}
+
+TEST(WorkerServingTest, AutoTakesTheCpuWithoutAGpu) {
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);
+  WorkerProcess worker(Arguments(2, {"--device=auto"}));
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  ASSERT_TRUE(worker.WaitServing());
+  const auto stub = worker.NewStub();
+  grpc::ClientContext context;
+  v1::ModelInfo info;
+  ASSERT_TRUE(stub->GetModelInfo(&context, {}, &info).ok());
+  EXPECT_EQ(info.device(), "cpu");
+  EXPECT_EQ(info.max_num_seqs(), 64u);
+  EXPECT_GT(info.num_pages(), 1u);
+  EXPECT_TRUE(worker.Generate(GreedyRequest("r", Prompt(1, 5), 8)).status.ok());
 }
 
 TEST(WorkerServingTest, SaysWhatItServes) {

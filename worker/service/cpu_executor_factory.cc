@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/service/cpu_executor_factory.h"
 
-#include <spdlog/spdlog.h>
-
-#include <algorithm>
-#include <cstdint>
 #include <utility>
 
 #include "proto/wire/status_macros.h"
@@ -40,13 +36,7 @@ absl::StatusOr<std::unique_ptr<Executor>> CpuExecutorFactory::MakeExecutor(
   executor.num_token_ids = model.limits.vocab_size;
   executor.processed_logprobs = options.processed_logprobs;
   executor.threads = options.threads;
-  // A line for each tenth keeps the log short for small models and alive for large ones.
-  executor.on_progress = [rank = rank_, last = int64_t{-1}](int64_t done, int64_t total) mutable {
-    const int64_t tenth = total > 0 ? std::min<int64_t>(done * 10 / total, 10) : 10;
-    if (tenth == last) return;
-    last = tenth;
-    spdlog::info("loading weights of rank {}: {}% of {} MiB", rank, tenth * 10, total >> 20);
-  };
+  executor.on_progress = LogLoading(rank_);
   SLUICE_ASSIGN_OR_RETURN(
       auto loaded, CpuExecutor::Create(*model.folder, std::move(executor), communicator_.get()));
   return std::unique_ptr<Executor>(std::move(loaded));

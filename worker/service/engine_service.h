@@ -15,8 +15,12 @@ class EngineService final : public v1::Engine::CallbackService {
  public:
   explicit EngineService(v1::ModelInfo info) : info_(std::move(info)) {}
 
-  // From now on requests run. The engine must outlive the server.
-  void SetEngine(Engine* engine) { engine_.store(engine, std::memory_order_release); }
+  // From now on requests run. The engine must outlive the server. num_pages: what the group has, now
+  // that it is known.
+  void SetEngine(Engine* engine, int num_pages) {
+    info_.set_num_pages(static_cast<uint32_t>(num_pages));
+    engine_.store(engine, std::memory_order_release);
+  }
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(
       grpc::CallbackServerContext* context, const v1::GenerateRequest* request) override;
@@ -31,7 +35,7 @@ class EngineService final : public v1::Engine::CallbackService {
   // Pairs with SetEngine: whoever sees the engine sees it started.
   Engine* engine() const { return engine_.load(std::memory_order_acquire); }
 
-  const v1::ModelInfo info_;
+  v1::ModelInfo info_;  // constant once the engine is set; not read before
   std::atomic<Engine*> engine_{nullptr};
 };
 

@@ -6,6 +6,8 @@
 // One thread calls; Abort may come from any.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -16,6 +18,10 @@
 #include "worker/service/worker_options.h"
 
 namespace sluice::worker {
+
+// A line in the log for each tenth of a rank's weights: short for small models, alive for large
+// ones.
+std::function<void(int64_t done_bytes, int64_t total_bytes)> LogLoading(int rank);
 
 class ExecutorFactory {
  public:

@@ -55,6 +55,11 @@ absl::Status GroupService::Accept(const v1::RankMessage& first, grpc::ServerCont
         absl::StrCat("rank ", join.rank(), " runs build ", join.build_id(), ", the leader ",
                      options_.build_id, "; install one version everywhere"));
   }
+  if (join.device() != options_.device) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("rank ", join.rank(), " runs on device ", join.device(), ", the leader on ",
+                     options_.device, "; start all with the same --device"));
+  }
   if (join.checkpoint_digest() != options_.checkpoint_digest) {
     return absl::FailedPreconditionError(
         absl::StrCat("rank ", join.rank(), " has another checkpoint (digest ",
@@ -84,7 +89,10 @@ absl::Status GroupService::ReadReports(uint32_t rank, Stream* stream) {
   while (stream->Read(&message)) {
     {
       const std::lock_guard lock(mutex_);
-      if (message.has_ready()) ranks_[rank].ready = true;
+      if (message.has_ready()) {
+        ranks_[rank].ready = true;
+        ranks_[rank].num_pages = static_cast<int>(message.ready().num_pages());
+      }
       if (message.has_report()) ranks_[rank].last_step = message.report().step();
       changed_.notify_all();
     }
@@ -119,6 +127,15 @@ absl::Status GroupService::WaitJoined(std::chrono::nanoseconds timeout) {
 
 absl::Status GroupService::WaitReady(std::chrono::nanoseconds timeout) {
   return WaitAll(&Rank::ready, "load", timeout);
+}
+
+int GroupService::LeastPages(int own_pages) const {
+  const std::lock_guard lock(mutex_);
+  int least = own_pages;
+  for (size_t rank = 1; rank < ranks_.size(); ++rank) {
+    least = std::min(least, ranks_[rank].num_pages);
+  }
+  return least;
 }
 
 absl::Status GroupService::Send(const StepPlan& plan) {

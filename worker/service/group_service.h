@@ -23,6 +23,7 @@ struct GroupOptions {
   int tp_size = 1;
   std::string checkpoint_digest;
   std::string build_id;
+  std::string device = "cpu";
   v1::JoinAccepted accepted;  // what every rank is told
   // Called after every report and every loss, on the streams' threads.
   std::function<void()> on_change{};
@@ -39,6 +40,8 @@ class GroupService final : public v1::Group::Service, public RankGroup {
   // missing, or why the group failed.
   absl::Status WaitJoined(std::chrono::nanoseconds timeout);
   absl::Status WaitReady(std::chrono::nanoseconds timeout);
+  // The least KV pages of the leader's own and the other ranks'. REQUIRES: WaitReady was OK.
+  int LeastPages(int own_pages) const;
 
   // RankGroup.
   absl::Status Send(const StepPlan& plan) override;
@@ -57,6 +60,7 @@ class GroupService final : public v1::Group::Service, public RankGroup {
     grpc::ServerContext* context = nullptr;
     bool joined = false;
     bool ready = false;
+    int num_pages = 0;  // once ready
     StepId last_step = 0;
   };
 

@@ -182,6 +182,7 @@ absl::Status Launcher::StartRank(int rank) {
   std::vector<std::string> arguments = arguments_;
   // The last flag of a name wins, so these override the launcher's own.
   arguments.push_back(absl::StrCat("--rank=", rank));
+  arguments.push_back(absl::StrCat("--device=", DeviceName(options_.device)));
   const bool picked = options_.metrics_port == 0;
   if (rank == 0) {
     arguments.push_back(absl::StrCat("--announce-fd=", announcements_->writer()));

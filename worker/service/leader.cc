@@ -102,6 +102,7 @@ class Leader {
   std::unique_ptr<ExecutorFactory> factory_;
   std::unique_ptr<GroupService> group_;
   std::unique_ptr<Executor> executor_;
+  int num_pages_ = 0;  // that every rank has; set before loaded_
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<grpc::Server> server_;
 
@@ -117,10 +118,13 @@ absl::Status Leader::Listen(const std::string& metrics_address) {
   group.tp_size = options_.tp_size;
   group.checkpoint_digest = model_.folder->digest();
   group.build_id = BuildId();
+  group.device = DeviceName(options_.device);
   group.accepted.set_num_pages(static_cast<uint32_t>(model_.num_pages));
   group.accepted.set_max_rows(static_cast<uint32_t>(options_.max_num_seqs));
   group.accepted.set_max_batched_tokens(static_cast<uint32_t>(options_.max_prefill_tokens));
   group.accepted.set_max_model_len(static_cast<uint32_t>(model_.limits.max_model_len));
+  group.accepted.set_speculative_tokens(static_cast<uint32_t>(options_.speculative_tokens));
+  group.accepted.set_speculation_max_rows(static_cast<uint32_t>(options_.speculation_max_rows));
   SLUICE_ASSIGN_OR_RETURN(factory_, ExecutorFactory::Make(options_));
   SLUICE_RETURN_IF_ERROR(factory_->OpenGroup(&group.accepted));
   group.on_change = [this] {
@@ -192,7 +196,7 @@ EngineOptions Leader::MakeEngineOptions() {
   options.scheduler = {.max_rows = options_.max_num_seqs,
                        .max_batched_tokens = options_.max_batched_tokens,
                        .max_prefill_tokens = options_.max_prefill_tokens,
-                       .num_pages = model_.num_pages,
+                       .num_pages = num_pages_,
                        .max_model_len = model_.limits.max_model_len,
                        .prefix_cache = options_.prefix_cache,
                        .model = model_.folder->digest(),
@@ -223,6 +227,9 @@ absl::Status Leader::Load() {
   time_phase("join");
   SLUICE_ASSIGN_OR_RETURN(executor_, factory_->MakeExecutor(options_, model_));
   SLUICE_RETURN_IF_ERROR(AwaitRanks(&GroupService::WaitReady));
+  num_pages_ = group_->LeastPages(executor_->num_pages());
+  spdlog::info("KV cache: {} tokens ({} pages of {})", int64_t{num_pages_ - 1} * kPageTokens,
+               num_pages_, kPageTokens);
   time_phase("load");
   engine_ = std::make_unique<Engine>(MakeEngineOptions(), *executor_, *group_, events_, clock_);
   engine_->Start();
@@ -286,7 +293,7 @@ int Leader::Run() {
     if (!failure.ok()) return Fail(failure);
     if (loaded && !serving) {
       serving = true;
-      engine_service_.SetEngine(engine_.get());
+      engine_service_.SetEngine(engine_.get(), num_pages_);
       // First: whoever sees this worker serve may count on the launcher to start it again.
       Announce("ready");
       SetServing(true);

@@ -47,9 +47,9 @@ LeaderLink::~LeaderLink() {
   reader_.join();
 }
 
-void LeaderLink::SendReady() {
+void LeaderLink::SendReady(int num_pages) {
   v1::RankMessage message;
-  message.mutable_ready();
+  message.mutable_ready()->set_num_pages(static_cast<uint32_t>(num_pages));
   stream_->Write(message);  // a failure ends the stream, which the read sees
 }
 

@@ -38,8 +38,8 @@ class LeaderLink {
   // said Stop.
   void Start(std::function<void()> on_lost);
 
-  // Tells the leader that this rank can run.
-  void SendReady();
+  // Tells the leader that this rank can run, and how many KV pages it has.
+  void SendReady(int num_pages);
 
   // The next plan; nothing after a Stop; an error when the leader is gone. Blocks.
   absl::StatusOr<std::optional<StepPlan>> NextPlan();

@@ -80,12 +80,15 @@ absl::Status Rank::Join() {
   request.set_tp_size(static_cast<uint32_t>(options_.tp_size));
   request.set_checkpoint_digest(model_.folder->digest());
   request.set_build_id(BuildId());
+  request.set_device(DeviceName(options_.device));
   SLUICE_ASSIGN_OR_RETURN(factory_, ExecutorFactory::Make(options_));
   SLUICE_ASSIGN_OR_RETURN(link_, LeaderLink::Join(options_.leader, request, kConnectTimeout));
   const v1::JoinAccepted& accepted = link_->accepted();
   // Sizes are the leader's to choose: a rank's own flags do not matter.
   options_.max_num_seqs = static_cast<int>(accepted.max_rows());
   options_.max_prefill_tokens = static_cast<int>(accepted.max_batched_tokens());
+  options_.speculative_tokens = static_cast<int>(accepted.speculative_tokens());
+  options_.speculation_max_rows = static_cast<int>(accepted.speculation_max_rows());
   model_.num_pages = static_cast<int>(accepted.num_pages());
   model_.limits.max_model_len = static_cast<int>(accepted.max_model_len());
   return factory_->JoinGroup(accepted);
@@ -99,7 +102,7 @@ absl::Status Rank::Load() {
   });
   SLUICE_ASSIGN_OR_RETURN(executor_, factory_->MakeExecutor(options_, model_));
   metrics_.SetStartupTime("load", steady_clock::now() - start_);
-  link_->SendReady();
+  link_->SendReady(executor_->num_pages());
   return absl::OkStatus();
 }
 

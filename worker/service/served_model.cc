@@ -142,8 +142,10 @@ absl::StatusOr<ServedModel> OpenModel(const WorkerOptions& options) {
     }
     model.limits.eos_ids.push_back(id);
   }
-  SLUICE_ASSIGN_OR_RETURN(model.num_pages,
-                          NumPages(options, *model.folder, model.limits.max_model_len));
+  if (options.device == Device::kCpu) {
+    SLUICE_ASSIGN_OR_RETURN(model.num_pages,
+                            NumPages(options, *model.folder, model.limits.max_model_len));
+  }
   return model;
 }
 
@@ -151,8 +153,9 @@ std::string ServedModel::Summary(const WorkerOptions& options) const {
   const int64_t tokens = int64_t{num_pages - 1} * kPageTokens;
   std::string text = folder->Summary();
   if (!text.empty() && text.back() != '\n') text += '\n';
-  absl::StrAppend(&text, "served as: ", name, "\ncontext: ", limits.max_model_len,
-                  " tokens\nKV cache: ", tokens, " tokens (", num_pages, " pages, ",
+  absl::StrAppend(&text, "served as: ", name, "\ncontext: ", limits.max_model_len, " tokens\n");
+  if (options.device == Device::kCuda) return text;
+  absl::StrAppend(&text, "KV cache: ", tokens, " tokens (", num_pages, " pages, ",
                   Bytes(num_pages * folder->KvBytesPerPagePerRank()), " on each of ",
                   options.tp_size, options.tp_size == 1 ? " rank" : " ranks", ")\n");
   return text;
@@ -176,7 +179,7 @@ v1::ModelInfo MakeModelInfo(const ServedModel& model, const WorkerOptions& optio
   }
   info.set_tokenizer_sha256(model.tokenizer_sha256);
   info.set_tp_size(static_cast<uint32_t>(options.tp_size));
-  info.set_device("cpu");
+  info.set_device(DeviceName(options.device));
   info.set_rope_scaling(model.folder->config().RopeScalingJson());
   info.set_max_num_seqs(static_cast<uint32_t>(options.max_num_seqs));
   info.set_page_size(kPageTokens);

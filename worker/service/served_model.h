@@ -22,9 +22,10 @@ struct ServedModel {
   std::string name;
   std::string tokenizer_sha256;  // empty without a tokenizer.json (dummy weights only)
   ModelLimits limits;
-  int num_pages = 0;  // of each rank, the scratch page included
+  // Of each rank, the scratch page included. 0 on a GPU: known once the executor is made.
+  int num_pages = 0;
 
-  // What `--check` prints.
+  // What `--check` prints; on a GPU, without its memory.
   std::string Summary(const WorkerOptions& options) const;
 };
 

@@ -9,11 +9,19 @@
 
 namespace sluice::worker {
 
+// kAuto is settled by ResolveDevice (device_choice.h); nothing behind it sees it.
+enum class Device { kAuto, kCpu, kCuda };
+// As --device takes it, and GetModelInfo tells it.
+inline const char* DeviceName(Device device) {
+  return device == Device::kCuda ? "cuda" : device == Device::kCpu ? "cpu" : "auto";
+}
+
 struct WorkerOptions {
   std::string model;              // Hugging Face folder
   std::string served_model_name;  // empty: the folder's name
   std::string rope_scaling;       // JSON in place of config.json's; empty: as it says
   bool dummy_weights = false;
+  Device device = Device::kCpu;
   int max_model_len = 0;  // tokens; 0: the model's
 
   int rank = -1;  // below 0: the launcher
@@ -24,6 +32,7 @@ struct WorkerOptions {
   int grpc_port = 50061;    // 0: any free one
   int metrics_port = 9100;  // this process's own; 0: any free one
 
+  // Until ResolveDevice, 0 stands for what the device likes.
   int max_num_seqs = 64;
   int max_batched_tokens = 128;
   int max_prefill_tokens = 128;  // of a step in which nothing decodes; at least max_batched_tokens
@@ -32,6 +41,7 @@ struct WorkerOptions {
   int speculative_tokens = 8;    // most drafts of a sequence in a step; 0: no speculation
   int speculation_max_rows = 1;  // none while more sequences run
   int64_t kv_cache_bytes = 0;    // of one rank; 0: chosen from the context length and the memory
+  double gpu_memory_utilization = 0.90;  // of a GPU's memory, weights and workspace included
   bool prefix_cache = true;
   int threads = 0;  // per rank; 0: the machine's divided by tp_size
   // Log probabilities are of what was drawn from; else of the raw logits.

@@ -36,7 +36,7 @@ class EngineServiceTest : public EngineFixture {
 
   void Serve(EngineOptions options = Options()) {
     StartEngine(std::move(options));
-    service_.SetEngine(engine_.get());
+    service_.SetEngine(engine_.get(), 64);
   }
 
   static v1::GenerateRequest Request(const std::string& id, std::vector<int> prompt,
@@ -79,6 +79,7 @@ TEST_F(EngineServiceTest, UnavailableUntilTheEngineIsThere) {
   Serve();
   grpc::ClientContext again;
   EXPECT_TRUE(stub_->GetModelInfo(&again, {}, &info).ok());
+  EXPECT_EQ(info.num_pages(), 64u);
   EXPECT_EQ(info.model(), "fake");
   EXPECT_TRUE(Generate(Request("a", {1}, 1)).status.ok());
 }
@@ -168,7 +169,7 @@ TEST_F(EngineServiceTest, CallsDeadlineIsTheRequests) {
   const SteadyClock steady;
   engine_ = std::make_unique<Engine>(Options(), executor_, group_, events_, steady);
   engine_->Start();
-  service_.SetEngine(engine_.get());
+  service_.SetEngine(engine_.get(), 64);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
   const auto stream = stub_->Generate(&context, Request("late", {5}, 0));

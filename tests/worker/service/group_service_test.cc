@@ -54,6 +54,7 @@ class GroupServiceTest : public ::testing::Test {
     request.set_tp_size(3);
     request.set_checkpoint_digest("digest");
     request.set_build_id("build");
+    request.set_device("cpu");
     return request;
   }
 
@@ -66,7 +67,7 @@ class GroupServiceTest : public ::testing::Test {
       auto link = Join(Request(rank));
       ASSERT_TRUE(link.ok()) << link.status();
       (*link)->Start([this] { ++losses_; });
-      (*link)->SendReady();
+      (*link)->SendReady(100 - static_cast<int>(rank));
       links_.push_back(std::move(*link));
     }
     ASSERT_TRUE(group_.WaitReady(minutes(1)).ok());
@@ -120,6 +121,7 @@ TEST_F(GroupServiceTest, RefusesWhoDoesNotBelong) {
   const Stranger strangers[] = {
       {[](v1::JoinRequest& r) { r.set_checkpoint_digest("other"); }, "another checkpoint"},
       {[](v1::JoinRequest& r) { r.set_build_id("older"); }, "runs build older"},
+      {[](v1::JoinRequest& r) { r.set_device("cuda"); }, "runs on device cuda, the leader on cpu"},
       {[](v1::JoinRequest& r) { r.set_tp_size(2); }, "--tp-size 2"},
       {[](v1::JoinRequest& r) { r.set_rank(3); }, "rank 3"},
       {[](v1::JoinRequest& r) { r.set_rank(0); }, "rank 0"},
@@ -135,6 +137,13 @@ TEST_F(GroupServiceTest, RefusesWhoDoesNotBelong) {
   const auto first = Join(Request(1));
   ASSERT_TRUE(first.ok());
   EXPECT_EQ(Join(Request(1)).status().code(), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_F(GroupServiceTest, TheRankWithTheFewestPagesCounts) {
+  JoinBoth();  // 99 and 98
+  EXPECT_EQ(group_.LeastPages(120), 98);
+  EXPECT_EQ(group_.LeastPages(98), 98);
+  EXPECT_EQ(group_.LeastPages(17), 17);
 }
 
 TEST_F(GroupServiceTest, PlansGoToAllAndReportsComeBack) {
