@@ -21,14 +21,23 @@ __device__ inline float4 Load4(const LinearOutput& output, int row, int column) 
   const int64_t stride = int64_t{output.rows} * output.outputs;
   const float* first = output.partials + int64_t{row} * output.outputs + column;
   float4 sum = {0.0f, 0.0f, 0.0f, 0.0f};
+  constexpr int kAtOnce = 4;  // loads under way before the first of them is added
   for (int slice = 0; slice < plan.slices; ++slice) {
-    for (int piece = 0; piece < pieces; ++piece) {
-      const float4 part =
-          *reinterpret_cast<const float4*>(first + (slice * plan.max_pieces + piece) * stride);
-      sum.x += part.x;
-      sum.y += part.y;
-      sum.z += part.z;
-      sum.w += part.w;
+    const float* from = first + slice * plan.max_pieces * stride;
+    for (int done = 0; done < pieces; done += kAtOnce, from += kAtOnce * stride) {
+      float4 parts[kAtOnce];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (done + i < pieces) parts[i] = *reinterpret_cast<const float4*>(from + i * stride);
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (done + i >= pieces) break;
+        sum.x += parts[i].x;
+        sum.y += parts[i].y;
+        sum.z += parts[i].z;
+        sum.w += parts[i].w;
+      }
     }
   }
   return sum;

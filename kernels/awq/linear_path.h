@@ -17,7 +17,7 @@ enum class LinearPath {
 // rows: at least 1. Both boundaries are arithmetic and still have to be measured on a GPU. The
 // first is where tokens no longer fit two tensor core instructions. The second: a pass over the 14B
 // through widened weights moves 33 GB (11 ms at 3 TB/s) before its products begin, and those read
-// 26 GB again; mma.sync at 400 TFLOP/s does 256 rows in 17 ms altogether, and is overtaken near 350.
+// 26 GB again; mma.sync at 400 TFLOP/s takes 17 ms for 256 rows, and more only from about 350 on.
 constexpr LinearPath ChooseLinearPath(int rows) {
   if (rows <= kMaxSmallRows) return LinearPath::kSmall;
   if (rows <= kMaxMediumRows) return LinearPath::kMedium;

@@ -45,22 +45,11 @@ struct Stage {
   static_assert(kInRing >= 3 && kRecordBytes % 16 == 0);
 };
 
-// A tile of kBlockOutputs outputs and a group of inputs.
-struct Unit {
-  int tile, group;
-
-  // To the next unit of the order [tile][group].
-  __device__ void Advance(int groups) {
-    if (++group < groups) return;
-    group = 0;
-    ++tile;
-  }
-};
-
 // Enqueues the copies of a unit. Rows of x beyond the last are zero; records beyond the last tile
 // are the last one's, whose sums nobody writes.
 template <int kRows>
-__device__ void CopyUnit(const MediumLinear& linear, int first_row, Unit unit, uint8_t* stage) {
+__device__ void CopyUnit(const MediumLinear& linear, int first_row, SplitUnit unit,
+                         uint8_t* stage) {
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   const PackedAwq& weight = linear.weight;
   const int tile = min(unit.tile * kBlockTiles + warp, weight.num_tiles() - 1);
@@ -222,8 +211,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int first_unit = block * plan.units_per_warp;
   const int num_units = min(plan.units_per_warp, plan.units_per_slice() - first_unit);
 
-  Unit unit = {first_unit / groups, first_unit % groups};
-  Unit ahead = unit;
+  SplitUnit unit = plan.UnitAt(first_unit), ahead = unit;
 #pragma unroll
   for (int i = 0; i < kStages - 1; ++i) {
     if (i < num_units) {

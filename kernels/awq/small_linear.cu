@@ -115,6 +115,29 @@ __device__ void WritePiece(const SmallLinear& linear, int slice, int warp, int t
   }
 }
 
+// Enqueues the block's copies of kRows rows of x, num_inputs from first_input on; rows that do not
+// exist become zero.
+template <int kRows>
+__device__ void CopyRows(const SmallLinear& linear, int first_input, int num_inputs,
+                         __nv_bfloat16* shared, int row_stride) {
+  const int vectors = num_inputs / 8;  // of 16 bytes
+  const int row_step = kThreads / vectors, vector_step = kThreads % vectors;
+  int row = static_cast<int>(threadIdx.x) / vectors;
+  int vector = static_cast<int>(threadIdx.x) % vectors;
+  while (row < kRows) {
+    const bool exists = row < linear.rows;
+    const int64_t from =
+        int64_t{exists ? row : 0} * linear.weight.inputs + first_input + 8 * vector;
+    device::CopyAsync16OrZero(shared + row * row_stride + 8 * vector, linear.x + from, exists);
+    row += row_step;
+    vector += vector_step;
+    if (vector >= vectors) {
+      vector -= vectors;
+      ++row;
+    }
+  }
+}
+
 template <int kTokenTiles>
 __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear linear) {
   uint8_t* const shared = device::DynamicShared();
@@ -124,60 +147,52 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
   const int slice = static_cast<int>(blockIdx.x) / plan.blocks_per_slice;
   const int warp = static_cast<int>(blockIdx.x) % plan.blocks_per_slice * kWarps + warp_of_block;
   const int first_unit = warp * plan.units_per_warp;
-  const int end_unit = min(first_unit + plan.units_per_warp, plan.units_per_slice());
+  const int num_units = min(plan.units_per_warp, plan.units_per_slice() - first_unit);
   uint8_t* ring = shared + warp_of_block * kStages * kTileBytes;
-
-  // Weights first: they depend on nothing, and the activations then arrive behind them.
   const auto* tiles = static_cast<const uint8_t*>(linear.weight.tiles);
   const int groups = plan.slices * plan.groups_per_slice;
-  const auto tile_at = [&](int unit) {
-    const int tile = unit / plan.groups_per_slice, group = unit % plan.groups_per_slice;
-    return tiles + (int64_t{tile} * groups + slice * plan.groups_per_slice + group) * kTileBytes;
+  SplitUnit unit = plan.UnitAt(first_unit), ahead = unit;
+  // The unit `ahead`, if there is one, into a stage of the ring.
+  const auto copy_ahead = [&](int i, int stage) {
+    if (i >= num_units) return;
+    const int64_t record =
+        int64_t{ahead.tile} * groups + slice * plan.groups_per_slice + ahead.group;
+    CopyRecord(ring + stage * kTileBytes, tiles + record * kTileBytes, lane);
+    ahead.Advance(plan.groups_per_slice);
   };
-#pragma unroll
-  for (int stage = 0; stage < kStages - 1; ++stage) {
-    if (first_unit + stage < end_unit) {
-      CopyRecord(ring + stage * kTileBytes, tile_at(first_unit + stage), lane);
-    }
-    device::CommitCopies();
-  }
 
+  // Everything is on its way before anything is waited for: the activations with the first unit.
+  copy_ahead(0, 0);
   auto* x = reinterpret_cast<__nv_bfloat16*>(shared + kRingBytes);
   const int slice_inputs = plan.groups_per_slice * kGroupInputs;
   const int row_stride = slice_inputs + kRowPadding;
-  const int vectors = slice_inputs / 8;
-  for (int i = static_cast<int>(threadIdx.x); i < kTokenTiles * kTokens * vectors; i += kThreads) {
-    const int row = i / vectors, column = i % vectors * 8;
-    uint4 value = {0, 0, 0, 0};
-    if (row < linear.rows) {
-      value = *reinterpret_cast<const uint4*>(linear.x + int64_t{row} * linear.weight.inputs +
-                                              slice * slice_inputs + column);
-    }
-    *reinterpret_cast<uint4*>(x + row * row_stride + column) = value;
+  CopyRows<kTokenTiles * kTokens>(linear, slice * slice_inputs, slice_inputs, x, row_stride);
+  device::CommitCopies();
+#pragma unroll
+  for (int i = 1; i < kStages - 1; ++i) {
+    copy_ahead(i, i);
+    device::CommitCopies();
   }
+  device::WaitCopies<kStages - 2>();
   __syncthreads();
 
   const __nv_bfloat16* own_x = x + lane / 4 * row_stride + lane % 4 * 16;
   Sums<kTokenTiles> sums;
   sums.Clear();
-  for (int unit = first_unit; unit < end_unit; ++unit) {
-    const int ahead = unit + kStages - 1;
-    const int stage = (unit - first_unit) % kStages;
-    // The stage that `ahead` goes to was read in the round before, by all lanes of this warp.
+  for (int i = 0; i < num_units; ++i) {
+    // The stage that is filled was read in the round before, by all lanes of this warp.
     __syncwarp();
-    if (ahead < end_unit) {
-      CopyRecord(ring + (stage + kStages - 1) % kStages * kTileBytes, tile_at(ahead), lane);
-    }
+    copy_ahead(i + kStages - 1, (i + kStages - 1) % kStages);
     device::CommitCopies();
     device::WaitCopies<kStages - 1>();
     __syncwarp();
-    const int group = unit % plan.groups_per_slice;
-    AddTile<kTokenTiles>(ring + stage * kTileBytes, linear.weight.scale_type,
-                         own_x + group * kGroupInputs, row_stride, lane, sums);
-    if (group == plan.groups_per_slice - 1 || unit == end_unit - 1) {
-      WritePiece<kTokenTiles>(linear, slice, warp, unit / plan.groups_per_slice, lane, sums);
+    AddTile<kTokenTiles>(ring + i % kStages * kTileBytes, linear.weight.scale_type,
+                         own_x + unit.group * kGroupInputs, row_stride, lane, sums);
+    if (unit.group == plan.groups_per_slice - 1 || i == num_units - 1) {
+      WritePiece<kTokenTiles>(linear, slice, warp, unit.tile, lane, sums);
       sums.Clear();
     }
+    unit.Advance(plan.groups_per_slice);
   }
 }
 

@@ -18,6 +18,18 @@
 
 namespace sluice::kernels::awq {
 
+// One unit, within its slice.
+struct SplitUnit {
+  int tile, group;
+
+  // To the next one in the order [tile][group]. Kernels count units this way: they divide once.
+  SLUICE_HOST_DEVICE void Advance(int groups_per_slice) {
+    if (++group < groups_per_slice) return;
+    group = 0;
+    ++tile;
+  }
+};
+
 struct SplitPlan {
   int tile_outputs = 0;      // a multiple of 4
   int num_tiles = 0;         // of outputs; the last one may be partly empty
@@ -29,6 +41,9 @@ struct SplitPlan {
   int max_pieces = 0;
 
   SLUICE_HOST_DEVICE int units_per_slice() const { return num_tiles * groups_per_slice; }
+  SLUICE_HOST_DEVICE SplitUnit UnitAt(int unit) const {
+    return {unit / groups_per_slice, unit % groups_per_slice};
+  }
   // The first warp (within the slice) that works on a tile, and how many do.
   SLUICE_HOST_DEVICE int FirstWarp(int tile) const {
     return tile * groups_per_slice / units_per_warp;
