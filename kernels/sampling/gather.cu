@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kThreads) GatherKernel(Passes p) {
   const auto domain = static_cast<Domain>(p.first_domain + static_cast<int>(blockIdx.z));
   if (l >= NumValid(p)) return;
   const Task task = TaskOf(p, domain, l, ScanOf(p, l, scratch));
-  if (!task.binned()) return;
+  if (!task.by_bins) return;
   const int64_t at = int64_t{domain} * p.num_logits + l;
   const int tid = static_cast<int>(threadIdx.x);
   if (tid < device::kWarpSize) {
@@ -112,10 +112,9 @@ __global__ void __launch_bounds__(kThreads) GatherKernel(Passes p) {
   for (int segment = warp; segment < p.num_segments;
        segment += static_cast<int>(gridDim.x) * kWarps) {
     ForSegment(p, l, segment, [&](int id, float x) {
+      if (BinOf(view.Value(id, x), task.max) > reach.last_bin) return;  // most, and needs no exp
       const Seen seen = view.See(id, x);
-      if (!seen.alive || BinOf(seen.value, task.max) > reach.last_bin) return;
-      const uint32_t place = atomicAdd(&p.workspace.list_counts[at], 1u);
-      p.workspace.list[at * kMaxListed + place] = ListEntry(KeyOf(seen.value), id);
+      if (seen.alive) PushListed(p, at, seen.value, id);
     });
   }
 }

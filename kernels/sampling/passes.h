@@ -4,10 +4,10 @@
 // what each row of logits needs. Used by kernels/sampling alone.
 //
 //   scan    the largest value of each segment, before temperature; whether a logit is bad
-//   weigh   the sum of the weights exp(value - max) of each segment; where top_k, top_p or a list
-//   of
-//           the most likely ids ask for it, counts and weights by distance from the largest value
-//   gather  lists the ids that can be kept by top_k and top_p, or be among the most likely
+//   weigh   lists the ids that can be among so many largest (top_k, log probabilities), or counts
+//           and weighs ids by their distance from the largest value; the sum of the weights
+//           exp(value - max) of each segment
+//   gather  lists the ids that top_p can keep, as those counts and weights show
 //   select  draws the id; lists the most likely
 #pragma once
 

@@ -154,11 +154,17 @@ struct Task {
   float top_p = 1.0f;
   float max = 0.0f;  // the largest value, after temperature
 
+  // How the ids that can be kept or listed are found, so that few have to be looked at. A number of
+  // largest values: so many segments have a maximum that is at least the least of so many maxima,
+  // so the ids from that value on are enough; weigh lists them. Otherwise by bins, in gather.
+  bool by_maxima = false;
+  bool by_bins = false;
+
   __device__ bool needed() const { return random || normalized; }
-  // Counts and weights by distance from the largest value.
-  __device__ bool binned() const {
-    return num_listed > 0 || (random && (top_k > 0 || top_p < 1.0f));
-  }
+  // So many of the largest values are enough. REQUIRES: by_maxima.
+  __device__ int num_largest() const { return top_k > 0 ? top_k : num_listed; }
+  // The weights of all ids are summed up, segment by segment.
+  __device__ bool summed() const { return !(by_maxima && top_k > 0); }
 };
 
 // REQUIRES: the scan is neither bad nor empty.
@@ -196,9 +202,15 @@ __device__ inline Task RawTask(const Passes& p, int l, const RowScan& scan) {
 
 // What a row of logits needs in a domain; nothing when its scan says so.
 __device__ inline Task TaskOf(const Passes& p, Domain domain, int l, const RowScan& scan) {
-  if (scan.bad) return {};
-  if (domain == kRaw) return RawTask(p, l, scan);
-  return scan.argmax >= 0 ? DrawnTask(p, l, scan) : Task{};
+  if (scan.bad || (domain == kDrawn && scan.argmax < 0)) return {};
+  Task task = domain == kRaw ? RawTask(p, l, scan) : DrawnTask(p, l, scan);
+  const int num_largest = task.num_largest();
+  // The maxima of raw logits may be those of padding, which is not listed: segments without it.
+  const int num_maxima = domain == kRaw ? p.num_token_ids / kSegment : p.num_segments;
+  const bool finds_largest = task.top_k > 0 || (task.top_p >= 1.0f && num_largest > 0);
+  task.by_maxima = finds_largest && num_largest <= num_maxima;
+  task.by_bins = !task.by_maxima && (finds_largest || task.top_p < 1.0f);
+  return task;
 }
 
 // floor(exp(value - max) * 2^44).
@@ -219,20 +231,20 @@ struct RowView {
   Task task;
   int num_token_ids;
 
+  // Minus infinity: masked.
+  __device__ float Value(int id, float logit) const {
+    if (domain == kRaw) return logit;
+    const float value = shaped(id, logit);
+    return task.random ? value / task.temperature : value;
+  }
+
   __device__ Seen See(int id, float logit) const {
     Seen seen;
-    if (domain == kRaw) {
-      seen.alive = id < num_token_ids;
-      seen.value = logit;
-      seen.weight = WeightOf(Exp(logit - task.max));
-      return seen;
-    }
-    seen.value = shaped(id, logit);
-    if (task.random) seen.value /= task.temperature;
+    seen.value = Value(id, logit);
     if (seen.value == MinusInfinity()) return seen;
     const float weight = Exp(seen.value - task.max);
     if (task.random && weight < task.min_p) return seen;
-    seen.alive = true;
+    seen.alive = id < num_token_ids;
     seen.weight = WeightOf(weight);
     return seen;
   }
@@ -260,6 +272,12 @@ __device__ inline float ValueOf(uint32_t key) {
 // Lists hold key and id; as integers they ascend from the most likely on, ties by lower id.
 __device__ inline Weight ListEntry(uint32_t key, int id) {
   return Weight{key} << 32 | static_cast<uint32_t>(id);
+}
+
+// Adds an id to the list of a row in a domain. Of a list that is too long only the count is of use.
+__device__ inline void PushListed(const Passes& p, int64_t at, float value, int id) {
+  const uint32_t place = atomicAdd(&p.workspace.list_counts[at], 1u);
+  if (place < kMaxListed) p.workspace.list[at * kMaxListed + place] = ListEntry(KeyOf(value), id);
 }
 
 // ceil(total * fraction), at least 1; fraction in (0, 1]. Exact: a float has 24 bits, and what lies

@@ -39,10 +39,15 @@ class Selection {
         view_(RowViewOf(p, domain, l, task)),
         task_(view_.task),
         scratch_(scratch) {
-    if (!task.binned()) return;
-    totals_ = p.workspace.totals[at_];
-    if (totals_.listed == 0) return;
+    if (!task.by_maxima && !task.by_bins) return;
     num_listed_ = static_cast<int>(p.workspace.list_counts[at_]);
+    if (task.by_bins) {
+      totals_ = p.workspace.totals[at_];
+    } else {
+      // There may be more ids than these, but whether more than are wanted shows already.
+      totals_ = {0, static_cast<uint32_t>(num_listed_), num_listed_ <= kMaxListed ? 1 : 0};
+    }
+    if (totals_.listed == 0) return;
     for (int i = Tid(); i < num_listed_; i += kDescendThreads) {
       scratch.list[i] = p.workspace.list[at_ * kMaxListed + i];
     }
@@ -136,7 +141,7 @@ __device__ int Selection::Draw() {
   const auto position = static_cast<uint64_t>(p_.state.num_outputs[row] + p_.indices[l_]);
   // In [0, 2^64): the draw's 53 bits as a fraction of 64.
   const Weight bits = SampleBits(params.seed, params.choice, position) << 11;
-  if (task_.top_k > 0 && static_cast<uint32_t>(task_.top_k) < totals_.count) ApplyTopK();
+  if (task_.top_k > 0) ApplyTopK();
   if (task_.top_p < 1.0f) {
     KeepThrough<true>(CeilOfPart(narrowed_ ? kept_.through : totals_.weight, task_.top_p));
   }
@@ -144,10 +149,14 @@ __device__ int Selection::Draw() {
 }
 
 __device__ void Selection::ApplyTopK() {
-  const Reached last = Descend(
-      [&](auto visit) { ForCandidates([&](uint32_t key, uint32_t, Weight) { visit(key, 1); }); },
-      static_cast<Weight>(task_.top_k), 32, scratch_.descend);
-  kept_.key = last.key;  // equals stay
+  if (static_cast<uint32_t>(task_.top_k) < totals_.count) {
+    const Reached last = Descend(
+        [&](auto visit) { ForCandidates([&](uint32_t key, uint32_t, Weight) { visit(key, 1); }); },
+        static_cast<Weight>(task_.top_k), 32, scratch_.descend);
+    kept_.key = last.key;  // equals stay
+  } else if (task_.by_bins) {
+    return;  // all stay, and they need not be in the list
+  }
   Weight sum = 0;
   ForKept([&](uint32_t, uint32_t, Weight weight) { sum += weight; });
   kept_.through = BlockSum(sum, scratch_.descend);

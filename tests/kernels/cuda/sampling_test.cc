@@ -151,6 +151,22 @@ TEST_F(SamplingTest, ParametersTogether) {
   }
 }
 
+TEST_F(SamplingTest, Qwen3sVocabularyAndDefaults) {
+  std::vector<RowCase> cases = {Random(rng_), Random(rng_), Random(rng_), Random(rng_)};
+  for (RowCase& c : cases) c.logprobs = 20;
+  cases[0].params.temperature = 0.6f;  // thinking
+  cases[0].params.top_k = 20;
+  cases[0].params.top_p = 0.95f;
+  cases[1].params.temperature = 0.7f;  // not thinking
+  cases[1].params.top_k = 20;
+  cases[1].params.top_p = 0.8f;
+  cases[2].params.top_p = 0.95f;
+  for (const bool processed : {false, true}) {
+    SampleAll(cases, {.vocab = 151936, .num_token_ids = 151669, .world = 8}, rng_, 1,
+              {.processed_logprobs = processed});
+  }
+}
+
 TEST_F(SamplingTest, GreedyRowsNeedNoOtherPasses) {
   const Shape shape = {.vocab = 2000, .num_token_ids = 1990};
   std::vector<RowCase> cases(5, Greedy());
@@ -172,12 +188,12 @@ TEST_F(SamplingTest, LowestOfEqualsAndNoPadding) {
 }
 
 // More ids than a list holds share a bin, a value, or the whole probability.
-TEST_F(SamplingTest, FlatRowsThatNoListHolds) {
-  const Shape shape = {.vocab = 5000, .num_token_ids = 4990};
+void SampleFlatRows(const Shape& shape, std::mt19937& rng) {
+  const auto vocab = static_cast<size_t>(shape.vocab);
   std::vector<RowCase> cases;
   for (const auto& [top_k, top_p, logprobs] : std::vector<std::tuple<int, float, int>>{
            {0, 0.5f, -1}, {3, 1.0f, 20}, {3000, 1.0f, 3}, {3000, 0.9f, 20}, {0, 1.0f, 20}}) {
-    cases.push_back(Random(rng_));
+    cases.push_back(Random(rng));
     cases.back().params.top_k = top_k;
     cases.back().params.top_p = top_p;
     cases.back().logprobs = logprobs;
@@ -197,13 +213,16 @@ TEST_F(SamplingTest, FlatRowsThatNoListHolds) {
         runs.push_back({i, {}});
       }
       pair.Add(rows);
-      for (int step = 0; step < 2; ++step) {
-        std::vector<float> logits(static_cast<size_t>(count) * 5000);
-        for (float& x : logits) x = equal ? 1.5f : narrow(rng_);
-        pair.Step(runs, logits, {.processed_logprobs = processed});
-      }
+      std::vector<float> logits(static_cast<size_t>(count) * vocab);
+      for (float& x : logits) x = equal ? 1.5f : narrow(rng);
+      pair.Step(runs, logits, {.processed_logprobs = processed});
     }
   }
+}
+
+TEST_F(SamplingTest, FlatRowsThatNoListHolds) {
+  SampleFlatRows({.vocab = 5000, .num_token_ids = 4990}, rng_);
+  SampleFlatRows({.vocab = 40960, .num_token_ids = 40900}, rng_);
 }
 
 // Four equally likely ids, so that top_p is a whole number of them, or the least bit more.
