@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Packs dist/sluice-VERSION-linux-x86_64.tar.xz: the binaries with every shared library but libc's, relocatable
-# ($ORIGIN rpaths), and the bundled model. Then unpacks it elsewhere and runs it from there.
+# ($ORIGIN rpaths), and the bundled model; where nvcc is, also the CUDA plugin, and in libexec/ the tests and benches
+# for machines with GPUs. Then unpacks it elsewhere and runs it from there.
 #
 #   deploy/package.sh              build, pack, check
 #   deploy/package.sh --no-model   leave the bundled model out; the archive must stay within 40 MiB
 set -euo pipefail
 
-usage() { sed -n '3,8s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '3,9s/^# \{0,1\}//p' "$0"; }
 
 with_model=1
 for arg in "$@"; do
@@ -22,10 +23,22 @@ cd "$(dirname "$0")/.."
 fail() { echo "package.sh: $*" >&2; exit 1; }
 max_bytes=$((40 << 20))
 
-deploy/install_dependencies.sh --package
-[ -f build/build.ninja ] || cmake --preset release -DSLUICE_TESTS=OFF
-binaries=(sluice sluice-gateway sluice-worker)
-ninja -C build "${binaries[@]}"
+with_tests=OFF
+if command -v nvcc >/dev/null; then with_tests=ON; fi
+if [ "$with_tests" = ON ]; then
+  deploy/install_dependencies.sh --package --tests
+else
+  deploy/install_dependencies.sh --package
+fi
+[ -f build/build.ninja ] || cmake --preset release "-DSLUICE_TESTS=$with_tests"
+binaries=(bin/sluice bin/sluice-gateway bin/sluice-worker)
+# What only a build with CUDA has. SLUICE_SOURCE_DIR and SLUICE_BINARY_DIR tell moved tests where their data is.
+gpu_programs=()
+for file in lib/libsluice_cuda.so tests/{kernels_cuda,cuda_weights,cuda_executor,nccl_multi_gpu}_test \
+  bench/{cuda_kernel,cuda_step,cuda_engine,collective}_bench; do
+  if ninja -C build -t query "$file" >/dev/null 2>&1; then gpu_programs+=("$file"); fi
+done
+ninja -C build "${binaries[@]}" "${gpu_programs[@]}"
 
 version=$(build/bin/sluice version | awk '{print $2}')
 name=sluice-$version-linux-x86_64
@@ -43,10 +56,18 @@ is_libc() {
   return 1
 }
 
-for binary in "${binaries[@]}"; do
-  install -s -m 755 "build/bin/$binary" "$root/bin/$binary"
-  patchelf --set-rpath "\$ORIGIN/../lib" "$root/bin/$binary"
-  ldd "build/bin/$binary" | awk '$2 == "=>" {print $1, $3}' >>"$work/libraries"
+# The CUDA plugin is opened at run time, so ldd of the worker does not name it, nor what it needs.
+for file in "${binaries[@]}" "${gpu_programs[@]}"; do
+  case "$file" in
+    bin/*) folder=bin rpath="\$ORIGIN/../lib" ;;
+    lib/*) folder=lib rpath="\$ORIGIN" ;;
+    *) folder=libexec rpath="\$ORIGIN/../lib" ;;
+  esac
+  mkdir -p "$root/$folder"
+  to=$root/$folder/${file##*/}
+  install -s -m 755 "build/$file" "$to"
+  patchelf --set-rpath "$rpath" "$to"
+  ldd "build/$file" | awk '$2 == "=>" {print $1, $3}' >>"$work/libraries"
 done
 sort -u "$work/libraries" | while read -r soname path; do
   is_libc "$soname" && continue
@@ -55,12 +76,6 @@ sort -u "$work/libraries" | while read -r soname path; do
   # DT_RPATH semantics differ from RUNPATH for what a library needs itself, so each gets its own.
   patchelf --set-rpath "\$ORIGIN" "$root/lib/$soname"
 done
-# The CUDA plugin is opened at run time, so ldd does not name it.
-plugin=build/lib/libsluice_cuda.so
-if [ -f "$plugin" ]; then
-  install -m 755 "$plugin" "$root/lib/"
-  patchelf --set-rpath "\$ORIGIN" "$root/lib/$(basename "$plugin")"
-fi
 
 cp LICENSE "$root/"
 if [ -f README.md ]; then cp README.md "$root/"; fi
@@ -86,7 +101,8 @@ fi
 elsewhere=$work/elsewhere
 mkdir "$elsewhere"
 tar -C "$elsewhere" -xf "$archive"
-for file in "$elsewhere/$name"/bin/*; do
+for file in "$elsewhere/$name"/{bin,libexec}/* "$elsewhere/$name"/lib/libsluice_cuda.so; do
+  [ -f "$file" ] || continue
   strays=$(ldd "$file" | awk '$2 == "=>" {print $1, $3}' | while read -r soname path; do
     is_libc "$soname" || case "$path" in "$elsewhere"/*) ;; *) echo "$soname ($path)" ;; esac
   done)
@@ -94,7 +110,14 @@ for file in "$elsewhere/$name"/bin/*; do
 done
 (cd / && "$elsewhere/$name/bin/sluice" version && "$elsewhere/$name/bin/sluice-worker" --version &&
   "$elsewhere/$name/bin/sluice-gateway" --version) || fail "the unpacked binaries do not run"
-newest_glibc=$(for file in "$elsewhere/$name"/bin/* "$elsewhere/$name"/lib/*; do
+if [ -f "$root/lib/libsluice_cuda.so" ]; then
+  # It loads where no driver is: the worker says so instead of not finding it.
+  refusal=$("$elsewhere/$name/bin/sluice-worker" --model /nowhere --device cuda 2>&1 || true)
+  case "$refusal" in
+    *"no CUDA plugin"* | *"cannot be loaded"* | *"cannot be used"*) fail "the unpacked plugin: $refusal" ;;
+  esac
+fi
+newest_glibc=$(for file in "$elsewhere/$name"/{bin,lib,libexec}/*; do
   objdump -T "$file" 2>/dev/null | grep -o 'GLIBC_[0-9.]*' || true
 done | sort -uV | tail -n 1)
 echo "$archive: $bytes bytes, needs ${newest_glibc/GLIBC_/glibc } or newer"

@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "tests/support/source_dirs.h"
 #include "worker/model/qwen3_model.h"
 #include "worker/parallel/shared_memory_communicator.h"
 
@@ -120,11 +121,11 @@ int ArgMax(const float* logits, int vocab_size) {
 }
 
 std::string ParityDir(const std::string& name) {
-  return std::string(SLUICE_BINARY_DIR) + "/parity/" + name;
+  return BinaryDir() + "/parity/" + name;
 }
 
 std::string DemoModelDir() {
-  return std::string(SLUICE_SOURCE_DIR) + "/deploy/demo_model/sluice-demo";
+  return SourceDir() + "/deploy/demo_model/sluice-demo";
 }
 
 }  // namespace sluice::worker

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/source_dirs.h"
 #include "tests/worker/executor/cuda/cuda_group.h"
 #include "tests/worker/model/model_runner.h"
 
@@ -80,7 +81,7 @@ std::vector<Answer> AnswerTogether(ExecutorGroup* group,
 }
 
 std::vector<std::vector<TokenId>> Prompts() {
-  std::ifstream file(std::string(SLUICE_SOURCE_DIR) + "/tests/golden/demo/greedy.json");
+  std::ifstream file(SourceDir() + "/tests/golden/demo/greedy.json");
   const auto golden = nlohmann::json::parse(file);
   std::vector<std::vector<TokenId>> prompts;
   size_t conversations = 0;
