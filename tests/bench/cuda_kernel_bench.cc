@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times the GPU kernels that read weights or KV, at the 14B's shapes, and prints one JSON object:
-// for each case the time within a CUDA graph, the bytes that have to be moved, the operations, and
-// which fraction of this GPU's measured best that makes. Every launch of a graph has weights of its
-// own, more than the L2 cache holds altogether, and random data.
+// Times the GPU kernels that read weights, KV or logits, at the 14B's shapes, and prints one JSON
+// object: for each case the time within a CUDA graph, the bytes that have to be moved, the
+// operations, and which fraction of this GPU's measured best that makes. Every launch of a graph
+// has weights of its own, more than the L2 cache holds altogether, and random data.
 //
-//   cuda_kernel_bench [--only=small,medium,dense,lm_head,decode,prefill] [--rows=17,64]
+//   cuda_kernel_bench [--only=small,medium,dense,lm_head,decode,prefill,sampling] [--rows=17,64]
 //                     [--cublaslt=FOLDER]
 //
 // --rows: of the linears, each way those that it takes. --cublaslt: see DenseOptions.
@@ -24,6 +24,7 @@
 #include "kernels/attention/decode_attention.h"
 #include "kernels/attention/prefill_attention.h"
 #include "tests/bench/cuda_linear_cases.h"
+#include "tests/bench/cuda_sampling_cases.h"
 #include "tests/bench/cuda_timing.h"
 
 namespace sluice::kernels {
@@ -136,7 +137,7 @@ void BenchPrefill(Report& report, int first_position, int tokens) {
 
 struct Options {
   LinearCases linears;
-  bool decode = true, prefill = true;
+  bool decode = true, prefill = true, sampling = true;
   std::vector<std::string> library_folders;
 };
 
@@ -178,6 +179,7 @@ bool Parse(int argc, char** argv, Options* options) {
       linears.lm_head = has("lm_head");
       options->decode = has("decode");
       options->prefill = has("prefill");
+      options->sampling = has("sampling");
     } else {
       return false;
     }
@@ -193,7 +195,8 @@ int main(int argc, char** argv) {
   Options options;
   if (!Parse(argc, argv, &options)) {
     std::fprintf(stderr,
-                 "usage: cuda_kernel_bench [--only=small,medium,dense,lm_head,decode,prefill] "
+                 "usage: cuda_kernel_bench "
+                 "[--only=small,medium,dense,lm_head,decode,prefill,sampling] "
                  "[--rows=17,64] [--cublaslt=FOLDER]\n");
     return 2;
   }
@@ -217,5 +220,6 @@ int main(int argc, char** argv) {
     BenchPrefill(report, 0, 8192);
     BenchPrefill(report, 30720, 2048);
   }
+  if (options.sampling) BenchSampling({1, 64, 256}, gpu, report);
   return 0;
 }
