@@ -88,7 +88,7 @@ __device__ Reach ReachOf(const Task& task, const Weight* weights, const uint32_t
 
 // A warp: one segment after the other of row blockIdx.y in domain blockIdx.z. The order of the list
 // varies; nothing depends on it.
-__global__ void __launch_bounds__(kThreads) GatherKernel(Passes p) {
+__global__ void __launch_bounds__(kThreads, 6) GatherKernel(Passes p) {
   __shared__ RowScan scratch[kWarps];
   __shared__ Reach shared_reach;
   const int l = static_cast<int>(blockIdx.y);
@@ -112,9 +112,9 @@ __global__ void __launch_bounds__(kThreads) GatherKernel(Passes p) {
   for (int segment = warp; segment < p.num_segments;
        segment += static_cast<int>(gridDim.x) * kWarps) {
     ForSegment(p, l, segment, [&](int id, float x) {
-      if (BinOf(view.Value(id, x), task.max) > reach.last_bin) return;  // most, and needs no exp
-      const Seen seen = view.See(id, x);
-      if (seen.alive) PushListed(p, at, seen.value, id);
+      const float value = view.Value(id, x);
+      if (BinOf(value, task.max) > reach.last_bin) return;  // most, and needs no exp
+      if (view.SeeValue(id, value).alive) PushListed(p, at, value, id);
     });
   }
 }

@@ -34,13 +34,37 @@ __device__ inline void ForFour(const Passes& p, int l, int first, F f) {
   }
 }
 
-// Calls f(id, logit) for this lane's ids of a segment.
+// Calls f(id, logit) for this lane's ids of a segment. Half of its logits are on their way at once,
+// whatever f writes in between.
 template <typename F>
 __device__ inline void ForSegment(const Passes& p, int l, int segment, F f) {
+  constexpr int kStride = 4 * device::kWarpSize;
+  constexpr int kLoads = kSegment / kStride / 2;
   const int lane = static_cast<int>(threadIdx.x) % device::kWarpSize;
+  const int vocab = p.logits.vocab();
+#pragma unroll 1
+  for (int half = 0; half < 2; ++half) {
+    const int first = segment * kSegment + half * kLoads * kStride + 4 * lane;
+    if (!p.aligned) {
+#pragma unroll 1
+      for (int i = 0; i < kLoads; ++i) ForFour(p, l, first + i * kStride, f);
+      continue;
+    }
+    float4 x[kLoads];
 #pragma unroll
-  for (int i = 0; i < kSegment / (4 * device::kWarpSize); ++i) {
-    ForFour(p, l, segment * kSegment + 4 * (i * device::kWarpSize + lane), f);
+    for (int i = 0; i < kLoads; ++i) {
+      const int id = first + i * kStride;
+      if (id < vocab) x[i] = *reinterpret_cast<const float4*>(p.logits.At(l, id));
+    }
+#pragma unroll
+    for (int i = 0; i < kLoads; ++i) {
+      const int id = first + i * kStride;
+      if (id >= vocab) break;
+      f(id, x[i].x);
+      f(id + 1, x[i].y);
+      f(id + 2, x[i].z);
+      f(id + 3, x[i].w);
+    }
   }
 }
 
@@ -238,9 +262,10 @@ struct RowView {
     return task.random ? value / task.temperature : value;
   }
 
-  __device__ Seen See(int id, float logit) const {
+  __device__ Seen See(int id, float logit) const { return SeeValue(id, Value(id, logit)); }
+  __device__ Seen SeeValue(int id, float value) const {
     Seen seen;
-    seen.value = Value(id, logit);
+    seen.value = value;
     if (seen.value == MinusInfinity()) return seen;
     const float weight = Exp(seen.value - task.max);
     if (task.random && weight < task.min_p) return seen;

@@ -53,7 +53,7 @@ __device__ float LeastOfLargest(const Passes& p, Domain domain, int l, const Tas
 // A warp: one segment after the other of row blockIdx.y in domain blockIdx.z. Bins are added up in
 // the block first. The last bin holds what is far from the largest value, most of a vocabulary, so
 // it is counted in registers.
-__global__ void __launch_bounds__(kThreads) WeighKernel(Passes p) {
+__global__ void __launch_bounds__(kThreads, 6) WeighKernel(Passes p) {
   __shared__ Scratch scratch;
   const int l = static_cast<int>(blockIdx.y);
   const auto domain = static_cast<Domain>(p.first_domain + static_cast<int>(blockIdx.z));
@@ -79,15 +79,15 @@ __global__ void __launch_bounds__(kThreads) WeighKernel(Passes p) {
        segment += static_cast<int>(gridDim.x) * kWarps) {
     Weight sum = 0;
     ForSegment(p, l, segment, [&](int id, float x) {
-      if (task.by_maxima && view.Value(id, x) >= listed_from) {
-        const Seen seen = view.See(id, x);
-        if (seen.alive) PushListed(p, at, seen.value, id);
-      }
-      if (!task.summed()) return;
-      const Seen seen = view.See(id, x);
+      const float value = view.Value(id, x);
+      const bool listed = task.by_maxima && value >= listed_from;
+      if (!listed && !task.summed()) return;
+      const Seen seen = view.SeeValue(id, value);
       sum += seen.weight;
-      if (!task.by_bins || !seen.alive) return;
-      const int bin = BinOf(seen.value, task.max);
+      if (!seen.alive) return;
+      if (listed) PushListed(p, at, value, id);
+      if (!task.by_bins) return;
+      const int bin = BinOf(value, task.max);
       if (bin == kBins - 1) {
         far_weight += seen.weight;
         ++far_count;
