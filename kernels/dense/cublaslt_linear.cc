@@ -14,6 +14,7 @@
 
 #include "kernels/dense/cublaslt_api.h"
 #include "kernels/dense/dense_linear.h"
+#include "kernels/dense/small_dense_linear.h"
 
 namespace sluice::kernels::dense {
 namespace {
@@ -83,12 +84,14 @@ struct DenseLinear::State {
   Owned<cublaslt::Preference> preference;
   void* workspace = nullptr;
   size_t workspace_bytes = 0;
+  bool own_small_products = true;
   std::map<std::tuple<int, int, int, OutputType>, Choice> choices;
 };
 
 Status DenseLinear::State::SetUp(const DenseOptions& options) {
   workspace = options.workspace;
   workspace_bytes = options.workspace_bytes;
+  own_small_products = options.own_small_products;
   Status status = api.Create(handle.address());
   const auto then = [&](auto function, auto... arguments) {
     if (status == cublaslt::kSuccess) status = function(arguments...);
@@ -177,6 +180,7 @@ DenseLinear::Opened DenseLinear::Open(const DenseOptions& options) {
 }
 
 LaunchResult DenseLinear::Prepare(const DenseShape& shape) {
+  if (state_->own_small_products && TakesSmallDense(shape)) return {};
   const Choice* choice = nullptr;
   return state_->Find(shape, &choice);
 }
@@ -186,6 +190,9 @@ LaunchResult DenseLinear::Run(const DenseProduct& product, cudaStream_t stream) 
   if (!IsAligned(product.x, kAlignment) || !IsAligned(product.weight, kAlignment) ||
       !IsAligned(product.out, kAlignment)) {
     return InvalidArguments("dense linear: a matrix is not aligned to 16 bytes");
+  }
+  if (state_->own_small_products && TakesSmallDense(product.shape)) {
+    return RunSmallDense(product, stream);
   }
   const Choice* choice = nullptr;
   if (const LaunchResult found = state_->Find(product.shape, &choice); !found.ok()) return found;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // DenseLinear: y = x W^T with bf16 x and W and fp32 sums, through cuBLASLt: for many rows (W is an
-// AWQ weight widened into scratch), for checkpoints that are not quantized, and for lm_head.
+// AWQ weight widened into scratch), for checkpoints that are not quantized, and for lm_head. Up to
+// 16 rows a kernel of ours reads W (small_dense_linear.h).
 //
 // cuBLASLt is opened with dlopen, so neither its header nor its library is needed to build or to
 // link. How a shape is computed is chosen once, by the library's own heuristic, from what it can do
@@ -48,6 +49,9 @@ struct DenseOptions {
   // this. Products that share it must not run at the same time.
   void* workspace = nullptr;
   size_t workspace_bytes = 0;
+  // Whether products that small_dense_linear.h takes are its. Which of the two is faster still has
+  // to be measured; a bench asks for both.
+  bool own_small_products = true;
 };
 
 // What NVIDIA advises for Hopper.

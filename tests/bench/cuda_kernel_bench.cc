@@ -202,7 +202,8 @@ int main(int argc, char** argv) {
   }
   const Memory<uint8_t> workspace(dense::kDenseWorkspaceBytes);
   const dense::DenseLinear::Opened opened = dense::DenseLinear::Open(
-      {options.library_folders, workspace.get(), dense::kDenseWorkspaceBytes});
+      {options.library_folders, workspace.get(), dense::kDenseWorkspaceBytes,
+       /*own_small_products=*/false});
   if (opened.linear == nullptr) {
     std::fprintf(stderr, "cuda_kernel_bench: no dense cases: %s\n", opened.error.c_str());
   }

@@ -4,6 +4,7 @@
 #include "kernels/awq/dequantize.h"
 #include "kernels/awq/medium_linear.h"
 #include "kernels/awq/small_linear.h"
+#include "kernels/dense/small_dense_linear.h"
 
 namespace sluice::kernels {
 namespace {
@@ -95,7 +96,7 @@ void BenchDense(const Shape& shape, const std::vector<int>& row_counts, const We
   }
 }
 
-void BenchLmHead(dense::DenseLinear& linear, Report& report) {
+void BenchLmHead(dense::DenseLinear* linear, Report& report) {
   std::mt19937 rng(4);
   const Shape shape = {"lm_head", kHidden, kVocabulary};
   Memory<__nv_bfloat16> weight(size_t{kHidden} * kVocabulary), x(size_t{64} * kHidden);
@@ -105,11 +106,18 @@ void BenchLmHead(dense::DenseLinear& linear, Report& report) {
     const Memory<float> out(size_t{1} * rows * kVocabulary);
     const dense::DenseProduct product = {
         {rows, kVocabulary, kHidden, dense::OutputType::kFloat}, x.get(), weight.get(), out.get()};
-    const double us =
-        GraphMicroseconds(4, [&](int, cudaStream_t stream) { Check(linear.Run(product, stream)); });
-    report.Case(Name(shape, "dense", rows), us,
-                2.0 * kHidden * kVocabulary + BytesOfX(rows, shape) + 4.0 * rows * kVocabulary,
-                Flops(rows, shape));
+    const double bytes =
+        2.0 * kHidden * kVocabulary + BytesOfX(rows, shape) + 4.0 * rows * kVocabulary;
+    if (linear != nullptr) {
+      const double us = GraphMicroseconds(
+          4, [&](int, cudaStream_t stream) { Check(linear->Run(product, stream)); });
+      report.Case(Name(shape, "cuBLASLt", rows), us, bytes, Flops(rows, shape));
+    }
+    if (dense::TakesSmallDense(product.shape)) {
+      const double us = GraphMicroseconds(
+          4, [&](int, cudaStream_t stream) { Check(dense::RunSmallDense(product, stream)); });
+      report.Case(Name(shape, "small dense", rows), us, bytes, Flops(rows, shape));
+    }
   }
 }
 
@@ -139,7 +147,7 @@ void BenchLinears(const LinearCases& cases, const Gpu& gpu, dense::DenseLinear* 
       BenchDense(shape, cases.dense_rows, weights, x.get(), *linear, report);
     }
   }
-  if (cases.lm_head && linear != nullptr) BenchLmHead(*linear, report);
+  if (cases.lm_head) BenchLmHead(linear, report);
 }
 
 }  // namespace sluice::kernels

@@ -17,7 +17,7 @@ struct LinearCases {
   bool small = true, medium = true, dense = true, lm_head = true;
 };
 
-// linear: null where cuBLASLt was not found, and then the dense cases are left out.
+// linear: cuBLASLt for all products; null where it was not found, and then its cases are left out.
 void BenchLinears(const LinearCases& cases, const Gpu& gpu, dense::DenseLinear* linear,
                   Report& report);
 

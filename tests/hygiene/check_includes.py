@@ -19,7 +19,7 @@ EDGES = {
     "kernels/host": [],
     "kernels/device": [],
     "kernels/awq": ["kernels/host", "kernels/device"],
-    "kernels/dense": ["kernels/host"],
+    "kernels/dense": ["kernels/host", "kernels/device"],
     "kernels/attention": ["kernels/host", "kernels/device"],
     "kernels/norm": ["kernels/awq", "kernels/host", "kernels/device"],
     "kernels/mlp": ["kernels/awq", "kernels/host", "kernels/device"],

@@ -61,6 +61,7 @@ class CublasLtLinearTest : public ::testing::Test {
     options.library_folders = {SLUICE_STAND_IN_FOLDER};
     options.workspace = workspace_;
     options.workspace_bytes = sizeof(workspace_);
+    options.own_small_products = false;  // they need a GPU
     auto opened = DenseLinear::Open(options);
     ASSERT_NE(opened.linear, nullptr) << opened.error;
     linear_ = std::move(opened.linear);
