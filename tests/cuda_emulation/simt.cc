@@ -191,9 +191,8 @@ void InstallFaultHandler() {
   // The handler's stack is each OS thread's own: a fiber's may be what has overflowed.
   thread_local std::array<char, 64 * 1024> handler_stack;
   thread_local const bool has_stack = [] {
-    const stack_t stack = {.ss_sp = handler_stack.data(),
-                           .ss_flags = 0,
-                           .ss_size = handler_stack.size()};
+    const stack_t stack = {
+        .ss_sp = handler_stack.data(), .ss_flags = 0, .ss_size = handler_stack.size()};
     return sigaltstack(&stack, nullptr) == 0;
   }();
   static_cast<void>(has_stack);
@@ -303,8 +302,8 @@ void EndThread() {
 bool RunWarp(int warp, Draws& draws) {
   Machine& machine = TheMachine();
   const int first = warp * kWarpLanes;
-  const int lanes = machine.num_threads - first < kWarpLanes ? machine.num_threads - first
-                                                             : kWarpLanes;
+  const int lanes =
+      machine.num_threads - first < kWarpLanes ? machine.num_threads - first : kWarpLanes;
   const int start = static_cast<int>(draws.Below(static_cast<uint32_t>(lanes)));
   const bool backwards = draws.Below(2) == 1;
   bool any = false;
@@ -429,10 +428,13 @@ void WarpOperation(uint32_t mask, WarpWork work, void* operand, Place place) {
 }
 
 void WholeWarpOperation(WarpWork work, void* operand, Place place) {
-  for (int lane = 0; lane < kWarpLanes; ++lane) {
-    const Thread* other = LaneOf(Current(), lane);
-    if (other == nullptr || other->state == State::kEnded) {
-      Fail("an instruction of the whole warp, of which a lane has ended or never was", place);
+  // One lane looks for all of them: this is where emulation spends its time.
+  if (Current().number % kWarpLanes == 0) {
+    for (int lane = 1; lane < kWarpLanes; ++lane) {
+      const Thread* other = LaneOf(Current(), lane);
+      if (other == nullptr || other->state == State::kEnded) {
+        Fail("an instruction of the whole warp, of which a lane has ended or never was", place);
+      }
     }
   }
   WarpOperation(kAllLanes, work, operand, place);

@@ -202,8 +202,8 @@ absl::Status CudaExecutor::Impl::Load(const ModelFolder& folder, const CudaExecu
   SLUICE_ASSIGN_OR_RETURN(
       model_, CudaModel::Create(folder.config(), std::move(weights), plan.workspace, bounds_,
                                 num_pages_, plan.num_sms, &communicator_));
-  SLUICE_ASSIGN_OR_RETURN(sampler_, DeviceSampler::Create(plan.sampler));
   SLUICE_ASSIGN_OR_RETURN(stream_, device::Stream::Create());
+  SLUICE_ASSIGN_OR_RETURN(sampler_, DeviceSampler::Create(plan.sampler, stream_.get()));
 
   // Every array of a step at its longest; tiles may be as many as tokens, in pairs.
   const int64_t input_bytes = StepLayout({.tokens = bounds_.max_tokens,

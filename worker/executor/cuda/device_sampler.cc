@@ -88,7 +88,8 @@ int64_t DeviceSampler::DeviceBytes(const DeviceSamplerOptions& options) {
   return SamplerLayout(options).bytes;
 }
 
-absl::StatusOr<DeviceSampler> DeviceSampler::Create(const DeviceSamplerOptions& options) {
+absl::StatusOr<DeviceSampler> DeviceSampler::Create(const DeviceSamplerOptions& options,
+                                                    cudaStream_t stream) {
   const SamplerLayout layout(options);
   DeviceSampler sampler;
   sampler.options_ = options;
@@ -100,12 +101,10 @@ absl::StatusOr<DeviceSampler> DeviceSampler::Create(const DeviceSamplerOptions& 
   sampler.state_.last_ids = memory.As<int32_t>(layout.last_ids);
   sampler.ids_ = memory.As<int32_t>(layout.ids);
   // Rows of a padded or warming step may name an id that nobody has sampled: any valid one will do.
-  SLUICE_RETURN_IF_ERROR(
-      ToStatus(cudaMemset(sampler.state_.last_ids, 0,
-                          static_cast<size_t>(options.bounds.max_rows) * sizeof(int32_t)),
-               "clearing the sampler"));
-  // That was on a stream which the step's does not wait for.
-  SLUICE_RETURN_IF_ERROR(ToStatus(cudaDeviceSynchronize(), "clearing the sampler"));
+  SLUICE_RETURN_IF_ERROR(ToStatus(
+      cudaMemsetAsync(sampler.state_.last_ids, 0,
+                      static_cast<size_t>(options.bounds.max_rows) * sizeof(int32_t), stream),
+      "clearing the sampler"));
   if (!options.samples) return sampler;
   sampler.state_.params = memory.As<kernels::sampling::RowParams>(layout.params);
   sampler.state_.num_outputs = memory.As<int32_t>(layout.num_outputs);

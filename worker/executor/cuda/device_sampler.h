@@ -43,7 +43,9 @@ class DeviceSampler {
  public:
   // Device memory that Create allocates.
   static int64_t DeviceBytes(const DeviceSamplerOptions& options);
-  static absl::StatusOr<DeviceSampler> Create(const DeviceSamplerOptions& options);
+  // stream: that of the steps.
+  static absl::StatusOr<DeviceSampler> Create(const DeviceSamplerOptions& options,
+                                              cudaStream_t stream);
 
   // [max_rows]: the id that each row sampled last.
   const int32_t* last_ids() const { return state_.last_ids; }

@@ -23,8 +23,8 @@ constexpr int kRows = 8;
 constexpr int kPagesPerRow = 8;
 constexpr int kPages = kRows * kPagesPerRow + 1;
 constexpr int kTokens = 512;
-constexpr int kMaxOutput = kEmulated ? 8 : 128;
-constexpr size_t kConversations = kEmulated ? 2 : 50;
+constexpr int kMaxOutput = kEmulated ? 5 : 128;
+constexpr size_t kConversations = kEmulated ? 1 : 50;
 constexpr size_t kLongestPrompt = kEmulated ? 30 : 400;
 
 struct Answer {
