@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <array>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -40,10 +41,14 @@ struct AsyncCopy {
   int group;
 };
 
+struct Warp;
+
 struct Thread {
   Fiber fiber;
   uint3 index = {};
   int number = 0;  // in the block
+  Warp* warp = nullptr;
+  uint32_t lane_bit = 0;
   State state = State::kEnded;
   Place place;  // where it waits
   // The warp operation it waits for.
@@ -53,6 +58,12 @@ struct Thread {
   // Copies under way, oldest first, and the group that the next one joins.
   std::deque<AsyncCopy> copies;
   int open_group = 0;
+};
+
+struct Warp {
+  Thread* lanes[kWarpLanes] = {};
+  uint32_t alive = 0;    // lanes that there are and that have not ended
+  uint32_t waiting = 0;  // for a warp operation
 };
 
 // xorshift64*
@@ -138,6 +149,7 @@ struct Machine {
   uint64_t seed = SeedOfEnvironment();
   SharedMemory shared;
   std::vector<std::unique_ptr<Thread>> threads;  // of the largest block so far
+  Warp warps[kMaxBlockThreads / kWarpLanes];
   const GridConfig* config = nullptr;
   const std::function<void()>* body = nullptr;
   int num_threads = 0;  // of the block
@@ -146,10 +158,9 @@ struct Machine {
   Thread* current = nullptr;
 };
 
-Machine& TheMachine() {
-  static Machine* machine = new Machine;  // outlives the threads of streams
-  return *machine;
-}
+Machine& the_machine = *new Machine;  // outlives the threads of streams
+
+Machine& TheMachine() { return the_machine; }
 
 Thread& Current() { return *TheMachine().current; }
 
@@ -191,8 +202,9 @@ void InstallFaultHandler() {
   // The handler's stack is each OS thread's own: a fiber's may be what has overflowed.
   thread_local std::array<char, 64 * 1024> handler_stack;
   thread_local const bool has_stack = [] {
-    const stack_t stack = {
-        .ss_sp = handler_stack.data(), .ss_flags = 0, .ss_size = handler_stack.size()};
+    const stack_t stack = {.ss_sp = handler_stack.data(),
+                           .ss_flags = 0,
+                           .ss_size = handler_stack.size()};
     return sigaltstack(&stack, nullptr) == 0;
   }();
   static_cast<void>(has_stack);
@@ -200,41 +212,32 @@ void InstallFaultHandler() {
 
 // ---- what threads wait for
 
-Thread* LaneOf(const Thread& thread, int lane) {
-  const int number = thread.number / kWarpLanes * kWarpLanes + lane;
-  Machine& machine = TheMachine();
-  return number < machine.num_threads ? machine.threads[static_cast<size_t>(number)].get()
-                                      : nullptr;
-}
-
 // Whether all of the mask that have not ended wait for the operation that `thread` came to.
 bool AllHere(const Thread& thread) {
-  for (int lane = 0; lane < kWarpLanes; ++lane) {
-    const Thread* other = LaneOf(thread, lane);
-    if ((thread.mask >> lane & 1) == 0 || other == nullptr || other->state == State::kEnded) {
-      continue;
-    }
-    if (other->state != State::kAtWarpOperation) return false;
-    if (other->work != thread.work || other->mask != thread.mask) {
+  const Warp& warp = *thread.warp;
+  const uint32_t others = warp.waiting & thread.mask & ~thread.lane_bit;
+  if (others != 0) {
+    const int lane = std::countr_zero(others);
+    const Thread& other = *warp.lanes[lane];
+    if (other.work != thread.work || other.mask != thread.mask) {
       std::fprintf(stderr, "CUDA emulation: lane %d of the warp waits for another operation at ",
                    lane);
-      PrintPlace(other->place);
+      PrintPlace(other.place);
       Fail("lanes of one mask meet at different warp operations", thread.place);
     }
   }
-  return true;
+  return (warp.waiting & thread.mask) == (warp.alive & thread.mask);
 }
 
 void DoWork(const Thread& thread) {
+  Warp& warp = *thread.warp;
   void* operands[kWarpLanes] = {};
-  for (int lane = 0; lane < kWarpLanes; ++lane) {
-    Thread* other = LaneOf(thread, lane);
-    if ((thread.mask >> lane & 1) == 0 || other == nullptr || other->state == State::kEnded) {
-      continue;
-    }
-    operands[lane] = other->operand;
-    other->state = State::kReady;
+  for (uint32_t left = thread.mask & warp.waiting; left != 0; left &= left - 1) {
+    const int lane = std::countr_zero(left);
+    operands[lane] = warp.lanes[lane]->operand;
+    warp.lanes[lane]->state = State::kReady;
   }
+  warp.waiting &= ~thread.mask;
   thread.work(operands);
 }
 
@@ -266,12 +269,11 @@ void EndThread() {
   thread.state = State::kEnded;
   --machine.num_alive;
   if (BarrierComplete()) OpenBarrier();
-  for (int lane = 0; lane < kWarpLanes; ++lane) {
-    const Thread* other = LaneOf(thread, lane);
-    if (other != nullptr && other->state == State::kAtWarpOperation &&
-        (other->mask >> thread.number % kWarpLanes & 1) != 0 && AllHere(*other)) {
-      DoWork(*other);
-    }
+  Warp& warp = *thread.warp;
+  warp.alive &= ~thread.lane_bit;
+  for (uint32_t left = warp.waiting; left != 0; left &= left - 1) {
+    const Thread& other = *warp.lanes[std::countr_zero(left)];
+    if (other.state == State::kAtWarpOperation && AllHere(other)) DoWork(other);
   }
   thread.fiber.Suspend();
 }
@@ -301,15 +303,14 @@ void EndThread() {
 // One turn for each lane that can go on. False if none can.
 bool RunWarp(int warp, Draws& draws) {
   Machine& machine = TheMachine();
-  const int first = warp * kWarpLanes;
-  const int lanes =
-      machine.num_threads - first < kWarpLanes ? machine.num_threads - first : kWarpLanes;
+  const int behind = machine.num_threads - warp * kWarpLanes;
+  const int lanes = behind < kWarpLanes ? behind : kWarpLanes;
   const int start = static_cast<int>(draws.Below(static_cast<uint32_t>(lanes)));
   const bool backwards = draws.Below(2) == 1;
   bool any = false;
   for (int i = 0; i < lanes; ++i) {
     const int lane = (backwards ? start + lanes - i : start + i) % lanes;
-    Thread& thread = *machine.threads[static_cast<size_t>(first + lane)];
+    Thread& thread = *machine.warps[warp].lanes[lane];
     if (thread.state != State::kReady) continue;
     any = true;
     machine.current = &thread;
@@ -330,6 +331,12 @@ void RunBlock(Draws& draws) {
     thread.number = i;
     thread.index = {number % blockDim.x, number / blockDim.x % blockDim.y,
                     number / blockDim.x / blockDim.y};
+    Warp& warp = machine.warps[i / kWarpLanes];
+    if (i % kWarpLanes == 0) warp = {};
+    thread.warp = &warp;
+    thread.lane_bit = 1u << i % kWarpLanes;
+    warp.lanes[i % kWarpLanes] = &thread;
+    warp.alive |= thread.lane_bit;
     thread.state = State::kReady;
     thread.copies.clear();
     thread.open_group = 0;
@@ -414,11 +421,12 @@ void BlockBarrier(Place place) {
 
 void WarpOperation(uint32_t mask, WarpWork work, void* operand, Place place) {
   Thread& thread = Current();
-  if ((mask >> Lane() & 1) == 0) Fail("a lane calls a warp operation whose mask lacks it", place);
+  if ((mask & thread.lane_bit) == 0) Fail("a lane calls a warp operation whose mask lacks it", place);
   thread.mask = mask;
   thread.work = work;
   thread.operand = operand;
   thread.state = State::kAtWarpOperation;
+  thread.warp->waiting |= thread.lane_bit;
   thread.place = place;
   if (AllHere(thread)) {
     DoWork(thread);
@@ -428,14 +436,8 @@ void WarpOperation(uint32_t mask, WarpWork work, void* operand, Place place) {
 }
 
 void WholeWarpOperation(WarpWork work, void* operand, Place place) {
-  // One lane looks for all of them: this is where emulation spends its time.
-  if (Current().number % kWarpLanes == 0) {
-    for (int lane = 1; lane < kWarpLanes; ++lane) {
-      const Thread* other = LaneOf(Current(), lane);
-      if (other == nullptr || other->state == State::kEnded) {
-        Fail("an instruction of the whole warp, of which a lane has ended or never was", place);
-      }
-    }
+  if (Current().warp->alive != kAllLanes) {
+    Fail("an instruction of the whole warp, of which a lane has ended or never was", place);
   }
   WarpOperation(kAllLanes, work, operand, place);
 }
