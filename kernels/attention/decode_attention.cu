@@ -62,9 +62,9 @@ __global__ void __launch_bounds__(kPlanThreads) DecodePlanKernel(DecodePlan plan
 struct Item {
   int row;
   int kv_head;
-  int index;       // among all items of the KV head
-  int num_of_row;  // items of the row
-  int begin, end;  // slots
+  int index;             // among all items of the KV head
+  int num_of_row;        // items of the row
+  int begin, end;        // slots
   const int32_t* pages;  // the row's
 };
 
@@ -270,19 +270,29 @@ __global__ void __launch_bounds__(kHeadDim) CombineKernel(DecodeAttention p) {
   const auto place = [&](int item) {
     return (int64_t{item} * num_kv_heads + kv_head) * kMaxGroup + head % group;
   };
-  float maximum = -INFINITY;
-  for (int item = first; item < end; ++item) {
-    maximum = fmaxf(maximum, p.workspace.partial_sums[place(item)].x);
+  // Maxima and sums of the next items, so that what is left to wait for in the loop over them is
+  // their outputs, several at a time.
+  __shared__ float2 parts[kHeadDim];
+  const int thread = static_cast<int>(threadIdx.x);
+  float maximum = -INFINITY, sum = 0.0f, out = 0.0f;
+  for (int begin = first; begin < end; begin += kHeadDim) {
+    const int count = min(kHeadDim, end - begin);
+    __syncthreads();
+    if (thread < count) parts[thread] = p.workspace.partial_sums[place(begin + thread)];
+    __syncthreads();
+    const float before = maximum;
+    for (int i = 0; i < count; ++i) maximum = fmaxf(maximum, parts[i].x);
+    const float rescale = exp2f(before - maximum);
+    sum *= rescale;
+    out *= rescale;
+#pragma unroll 8
+    for (int i = 0; i < count; ++i) {
+      const float weight = exp2f(parts[i].x - maximum);
+      sum += parts[i].y * weight;
+      out += p.workspace.partial_out[place(begin + i) * kHeadDim + thread] * weight;
+    }
   }
-  float sum = 0.0f, out = 0.0f;
-  for (int item = first; item < end; ++item) {
-    const float2 part = p.workspace.partial_sums[place(item)];
-    const float rescale = exp2f(part.x - maximum);
-    sum += part.y * rescale;
-    out += p.workspace.partial_out[place(item) * kHeadDim + threadIdx.x] * rescale;
-  }
-  p.out[(int64_t{row} * p.num_q_heads + head) * kHeadDim + threadIdx.x] =
-      __float2bfloat16(out / sum);
+  p.out[(int64_t{row} * p.num_q_heads + head) * kHeadDim + thread] = __float2bfloat16(out / sum);
 }
 
 }  // namespace
@@ -308,10 +318,10 @@ LaunchResult RunDecodeAttention(const DecodeAttention& attention, cudaStream_t s
   if (attention.rows == 0) return {};
   const cudaError_t error = device::AllowSharedBytes(DecodeAttentionKernel, kSharedBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
-  const LaunchResult result = AfterLaunch(
-      device::Launch(DecodeAttentionKernel, static_cast<unsigned>(attention.num_sms), kThreads,
-                     kSharedBytes, stream, attention),
-      "decode attention");
+  const LaunchResult result =
+      AfterLaunch(device::Launch(DecodeAttentionKernel, static_cast<unsigned>(attention.num_sms),
+                                 kThreads, kSharedBytes, stream, attention),
+                  "decode attention");
   if (!result.ok()) return result;
   const dim3 grid(static_cast<unsigned>(attention.num_q_heads),
                   static_cast<unsigned>(attention.rows));

@@ -19,7 +19,9 @@ constexpr int kSharedBytes = kQueryBytes + kStages * 2 * kMatrixBytes;
 static_assert(2 * kSharedBytes <= 227 * 1024, "two blocks share a multiprocessor");
 constexpr int kVectors = kHeadDim * 2 / 16;  // of 16 bytes, a token's head
 constexpr int kKSteps = kHeadDim / 16;
-constexpr int kSlotTiles = kPageSlots / 8;
+// Scores of so many slots are in registers at once: with a whole page's they would not fit.
+constexpr int kRoundSlots = kPageSlots / 2;
+constexpr int kSlotTiles = kRoundSlots / 8;
 constexpr int kOutTiles = kHeadDim / 8;
 constexpr float kLog2E = 1.4426950408889634f;
 
@@ -35,19 +37,22 @@ __device__ void CopyQueries(const PrefillAttention& p, const PrefillTile& tile, 
   }
 }
 
-// Slots from `end` on become zeros: what lies there may be anything.
-__device__ void CopyPage(const PrefillAttention& p, const PrefillTile& tile, int kv_head, int index,
-                         int end, uint8_t* stage) {
-  const int page = p.page_tables[int64_t{tile.row} * p.max_pages + index];
-  const int64_t offset = p.pages.Offset(page, kv_head, 0);
+// num_slots: of the page; those from there on become zeros: what lies there may be anything.
+__device__ void CopyPage(const PrefillAttention& p, int page, int kv_head, int num_slots,
+                         uint8_t* stage) {
+  constexpr int kSlotStep = kThreads / kVectors;
+  static_assert(kPageSlots % kSlotStep == 0);
+  const int slot = static_cast<int>(threadIdx.x) / kVectors;
+  const int column = static_cast<int>(threadIdx.x) % kVectors;
+  const int64_t offset = p.pages.Offset(page, kv_head, slot) + column * 8;
+  const __nv_bfloat16* keys = p.pages.keys + offset;
+  const __nv_bfloat16* values = p.pages.values + offset;
+  uint8_t* to = stage + slot * kRowBytes + column * 16;
 #pragma unroll
-  for (int i = static_cast<int>(threadIdx.x); i < kPageSlots * kVectors; i += kThreads) {
-    const int slot = i / kVectors, column = i % kVectors;
-    const bool use = index * kPageSlots + slot < end;
-    const int64_t from = offset + slot * kHeadDim + column * 8;
-    uint8_t* to = stage + slot * kRowBytes + column * 16;
-    device::CopyAsync16OrZero(to, p.pages.keys + from, use);
-    device::CopyAsync16OrZero(to + kMatrixBytes, p.pages.values + from, use);
+  for (int step = 0; step < kPageSlots; step += kSlotStep) {
+    const bool use = slot + step < num_slots;
+    device::CopyAsync16OrZero(to + step * kRowBytes, keys + step * kHeadDim, use);
+    device::CopyAsync16OrZero(to + step * kRowBytes + kMatrixBytes, values + step * kHeadDim, use);
   }
 }
 
@@ -87,8 +92,8 @@ __device__ void Scores(const uint8_t* queries, const uint8_t* keys, int lane,
   }
 }
 
-// Turns scores into weights relative to the new maximum. last_slot[i]: of the page, the last one
-// that query g + 8 i may see, may be negative or beyond the page.
+// Turns scores into weights relative to the new maximum. last_slot[i]: of the round, the last one
+// that query g + 8 i may see, may be negative or beyond the round.
 __device__ void Weigh(float (&scores)[kSlotTiles][4], const int (&last_slot)[2], float scale_log2,
                       int lane, Softmax& state) {
 #pragma unroll
@@ -105,7 +110,7 @@ __device__ void Weigh(float (&scores)[kSlotTiles][4], const int (&last_slot)[2],
       }
     }
     maximum = MaxOfQuad(maximum);
-    // A page of which this query sees nothing leaves everything as it is.
+    // A round of which this query sees nothing leaves everything as it is.
     const float base = maximum == -INFINITY ? 0.0f : maximum;
     const float rescale = exp2f(state.maximum[i] - base);
     state.maximum[i] = maximum;
@@ -132,7 +137,7 @@ __device__ void AddValues(const float (&weights)[kSlotTiles][4], const uint8_t* 
                           Softmax& state) {
   const uint8_t* value_row = values + (lane / 8 % 2 * 8 + lane % 8) * kRowBytes + lane / 16 * 16;
 #pragma unroll
-  for (int step = 0; step < kPageSlots / 16; ++step) {
+  for (int step = 0; step < kRoundSlots / 16; ++step) {
     const float(&low)[4] = weights[2 * step];
     const float(&high)[4] = weights[2 * step + 1];
     const uint32_t a[4] = {device::PackBf16(low[0], low[1]), device::PackBf16(low[2], low[3]),
@@ -158,28 +163,38 @@ __global__ void __launch_bounds__(kThreads, 2) PrefillAttentionKernel(PrefillAtt
   uint8_t* stages = shared + kQueryBytes;
 
   CopyQueries(p, tile, head, shared);
-  CopyPage(p, tile, kv_head, 0, end, stages);
+  const int32_t* pages = p.page_tables + int64_t{tile.row} * p.max_pages;
+  CopyPage(p, pages[0], kv_head, end, stages);
   device::CommitCopies();
+  // A page's number is read one round before its copy, which would wait for it.
+  int next = num_pages > 1 ? pages[1] : 0;
 
   Softmax state;
   const float scale_log2 = p.scale * kLog2E;
   // Queries beyond the tile's tokens see what its last one sees; they are not written.
   const int query = warp * 16 + lane / 4;
+  const int last_position = tile.first_position + warp * 16 + 15;  // that the warp's queries see
   for (int page = 0; page < num_pages; ++page) {
     device::WaitCopies<0>();
     // The page is there for all threads, and all have left the one before it, whose stage is next.
     __syncthreads();
     if (page + 1 < num_pages) {
-      CopyPage(p, tile, kv_head, page + 1, end, stages + (page + 1) % kStages * 2 * kMatrixBytes);
+      CopyPage(p, next, kv_head, end - (page + 1) * kPageSlots,
+               stages + (page + 1) % kStages * 2 * kMatrixBytes);
+      if (page + 2 < num_pages) next = pages[page + 2];
     }
     device::CommitCopies();
     const uint8_t* stage = stages + page % kStages * 2 * kMatrixBytes;
-    float scores[kSlotTiles][4] = {};
-    Scores(shared + warp * 16 * kRowBytes, stage, lane, scores);
-    const int first = tile.first_position - page * kPageSlots;
-    const int last_slot[2] = {first + query, first + query + 8};
-    Weigh(scores, last_slot, scale_log2, lane, state);
-    AddValues(scores, stage + kMatrixBytes, lane, state);
+#pragma unroll 1
+    for (int round = 0; round < kPageSlots; round += kRoundSlots) {
+      if (page * kPageSlots + round > last_position) break;
+      float scores[kSlotTiles][4] = {};
+      Scores(shared + warp * 16 * kRowBytes, stage + round * kRowBytes, lane, scores);
+      const int first = tile.first_position - page * kPageSlots - round;
+      const int last_slot[2] = {first + query, first + query + 8};
+      Weigh(scores, last_slot, scale_log2, lane, state);
+      AddValues(scores, stage + round * kRowBytes + kMatrixBytes, lane, state);
+    }
   }
 
 #pragma unroll

@@ -114,7 +114,7 @@ class AttentionTest : public CudaTest {
     const DeviceArray<__nv_bfloat16> keys(rows.keys), values(rows.values), q_device(q);
     const DeviceArray<int32_t> tables(rows.tables), table_rows_device(table_rows),
         lengths_device(lengths);
-    const int max_items = MaxDecodeItems(num_rows, kv_heads, NumSms());
+    const int max_items = MaxDecodeItems(num_rows, kv_heads, num_sms_);
     const size_t partials = static_cast<size_t>(max_items) * kv_heads * kMaxGroup;
     DeviceArray<int32_t> slots_per_item(1), first_item(lengths.size() + 1);
     DeviceArray<float> partial_out(partials * kHeadDim);
@@ -123,7 +123,7 @@ class AttentionTest : public CudaTest {
     const DecodeWorkspace workspace = {slots_per_item.get(), first_item.get(), partial_out.get(),
                                        partial_sums.get()};
     ExpectOk(
-        RunDecodePlan({lengths_device.get(), num_rows, kv_heads, NumSms(), workspace}, nullptr));
+        RunDecodePlan({lengths_device.get(), num_rows, kv_heads, num_sms_, workspace}, nullptr));
     ASSERT_LE(first_item.ToHost().back(), max_items);
     DecodeAttention attention;
     attention.q = q_device.get();
@@ -135,7 +135,7 @@ class AttentionTest : public CudaTest {
     attention.rows = num_rows;
     attention.num_q_heads = num_heads;
     attention.scale = kScale;
-    attention.num_sms = NumSms();
+    attention.num_sms = num_sms_;
     attention.workspace = workspace;
     attention.out = out.get();
     ExpectOk(RunDecodeAttention(attention, nullptr));
@@ -194,6 +194,12 @@ class AttentionTest : public CudaTest {
     ExpectNear(actual, expected);
   }
 
+  void SetUp() override {
+    CudaTest::SetUp();
+    if (!IsSkipped()) num_sms_ = NumSms();
+  }
+
+  int num_sms_ = 0;  // that the plan is made for
   cpu::ThreadPool pool_{4};
 };
 
@@ -211,6 +217,11 @@ TEST_F(AttentionTest, DecodesOtherGroups) {
 }
 TEST_F(AttentionTest, DecodesManyRows) {
   Decode(std::vector<int>(256, kEmulated ? 33 : 190), kEmulated ? 1 : 8, 5);
+}
+// One row in more pieces than the block that combines them has threads.
+TEST_F(AttentionTest, CombinesManyItems) {
+  num_sms_ = 20;
+  Decode({150 * kPageSlots - 7, 65}, 1, 3);
 }
 // More than the plan's block has threads.
 TEST_F(AttentionTest, DecodesMoreRowsThanThePlanHasThreads) {
