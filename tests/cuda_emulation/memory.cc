@@ -56,8 +56,7 @@ void CheckGuards(const uint8_t* data, const Allocation& allocation) {
 }  // namespace
 
 void* Allocate(size_t bytes, MemoryKind kind, int device) {
-  if (kind == MemoryKind::kDevice &&
-      AllocatedBytes(device) + bytes > TheSettings().memory_bytes) {
+  if (kind == MemoryKind::kDevice && AllocatedBytes(device) + bytes > TheSettings().memory_bytes) {
     return nullptr;
   }
   const size_t page_bytes = RoundUp(bytes == 0 ? 1 : bytes, kPageBytes);
@@ -101,8 +100,7 @@ Placement Find(const void* pointer, size_t bytes) {
     }
   }
   // A range that begins in ordinary memory may still run into an allocation.
-  const bool runs_in =
-      after != heap.allocations.end() && Address(pointer) + bytes > after->first;
+  const bool runs_in = after != heap.allocations.end() && Address(pointer) + bytes > after->first;
   return {MemoryKind::kPageable, 0, !runs_in};
 }
 

@@ -20,7 +20,7 @@ namespace {
 struct Runtime {
   std::mutex mutex;  // guards everything here and in the handles
   const std::shared_ptr<WorkQueue> default_queue = std::make_shared<WorkQueue>();
-  std::vector<cudaStream_t> streams;  // without the default one
+  std::vector<cudaStream_t> streams;           // without the default one
   std::map<const void*, size_t> shared_bytes;  // by kernel
 };
 
@@ -73,8 +73,7 @@ bool IsLaunchable(const GridConfig& config) {
   const dim3 &grid = config.grid, &block = config.block;
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   return threads >= 1 && threads <= kMaxBlockThreads && block.z <= 64 && grid.x >= 1 &&
-         grid.x <= 0x7fffffffu && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 &&
-         grid.z <= 65535;
+         grid.x <= 0x7fffffffu && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 && grid.z <= 65535;
 }
 
 }  // namespace

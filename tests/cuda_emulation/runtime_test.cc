@@ -206,9 +206,9 @@ TEST_F(CudaRuntime, ChecksCopies) {
   EXPECT_EQ(cudaMemcpy(host.data(), device, 28, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
   EXPECT_EQ(cudaMemset(host.data(), 0, 28), cudaErrorInvalidValue);
   // Rows of two from a matrix of three columns.
-  EXPECT_EQ(cudaMemcpy(device, (std::vector<int>{0, 1, 2, 3, 4, 5}).data(), 24,
-                       cudaMemcpyHostToDevice),
-            cudaSuccess);
+  EXPECT_EQ(
+      cudaMemcpy(device, (std::vector<int>{0, 1, 2, 3, 4, 5}).data(), 24, cudaMemcpyHostToDevice),
+      cudaSuccess);
   EXPECT_EQ(cudaMemcpy2DAsync(host.data(), 8, device + 1, 12, 8, 2, cudaMemcpyDeviceToHost),
             cudaSuccess);
   EXPECT_EQ(std::vector<int>(host.begin(), host.begin() + 4), (std::vector<int>{1, 2, 4, 5}));

@@ -202,9 +202,8 @@ void InstallFaultHandler() {
   // The handler's stack is each OS thread's own: a fiber's may be what has overflowed.
   thread_local std::array<char, 64 * 1024> handler_stack;
   thread_local const bool has_stack = [] {
-    const stack_t stack = {.ss_sp = handler_stack.data(),
-                           .ss_flags = 0,
-                           .ss_size = handler_stack.size()};
+    const stack_t stack = {
+        .ss_sp = handler_stack.data(), .ss_flags = 0, .ss_size = handler_stack.size()};
     return sigaltstack(&stack, nullptr) == 0;
   }();
   static_cast<void>(has_stack);
@@ -421,7 +420,8 @@ void BlockBarrier(Place place) {
 
 void WarpOperation(uint32_t mask, WarpWork work, void* operand, Place place) {
   Thread& thread = Current();
-  if ((mask & thread.lane_bit) == 0) Fail("a lane calls a warp operation whose mask lacks it", place);
+  if ((mask & thread.lane_bit) == 0)
+    Fail("a lane calls a warp operation whose mask lacks it", place);
   thread.mask = mask;
   thread.work = work;
   thread.operand = operand;

@@ -234,12 +234,15 @@ TEST(Simt, CopiesArriveAtTheirWait) {
 }
 
 TEST_F(SimtDeath, ReportsCopiesOfWrongAddresses) {
-  EXPECT_DEATH(OnDevice(1, 1, 64, [] { kernels::device::CopyAsync16(DynamicShared() + 8, kNumbers); }),
-               "misaligned");
-  EXPECT_DEATH(OnDevice(1, 1, 64, [] { kernels::device::CopyAsync16(DynamicShared(), kNumbers + 1); }),
-               "multiple of 16");
-  EXPECT_DEATH(OnDevice(1, 1, 64, [] { kernels::device::CopyAsync16(DynamicShared() + 64, kNumbers); }),
-               "outside");
+  EXPECT_DEATH(
+      OnDevice(1, 1, 64, [] { kernels::device::CopyAsync16(DynamicShared() + 8, kNumbers); }),
+      "misaligned");
+  EXPECT_DEATH(
+      OnDevice(1, 1, 64, [] { kernels::device::CopyAsync16(DynamicShared(), kNumbers + 1); }),
+      "multiple of 16");
+  EXPECT_DEATH(
+      OnDevice(1, 1, 64, [] { kernels::device::CopyAsync16(DynamicShared() + 64, kNumbers); }),
+      "outside");
 }
 
 // C = A B with A [16][16] row by row and B as [n][k]: what ldmatrix brings is what mma wants.
@@ -260,8 +263,8 @@ TEST(Simt, MultipliesMatrices) {
     }
     __syncwarp();
     uint32_t a_fragment[4], b_fragment[4];
-    kernels::device::LoadMatrix4(
-        a_fragment, shared + (lane / 8 % 2 * 8 + lane % 8) * 16 + lane / 16 * 8);
+    kernels::device::LoadMatrix4(a_fragment,
+                                 shared + (lane / 8 % 2 * 8 + lane % 8) * 16 + lane / 16 * 8);
     kernels::device::LoadMatrix4(b_fragment,
                                  shared + 256 + (lane / 16 * 8 + lane % 8) * 16 + lane / 8 % 2 * 8);
     float sums[4] = {};

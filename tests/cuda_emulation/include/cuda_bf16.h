@@ -15,9 +15,8 @@ struct __nv_bfloat16 {
   __nv_bfloat16() = default;
   explicit __nv_bfloat16(float value) {
     const auto wide = std::bit_cast<uint32_t>(value);
-    bits = std::isnan(value)
-               ? uint16_t{0x7fff}
-               : static_cast<uint16_t>((wide + 0x7fffu + (wide >> 16 & 1u)) >> 16);
+    bits = std::isnan(value) ? uint16_t{0x7fff}
+                             : static_cast<uint16_t>((wide + 0x7fffu + (wide >> 16 & 1u)) >> 16);
   }
   explicit operator float() const { return std::bit_cast<float>(uint32_t{bits} << 16); }
 };
@@ -49,20 +48,20 @@ inline __nv_bfloat16 __high2bfloat16(__nv_bfloat162 v) { return v.y; }
 inline float __low2float(__nv_bfloat162 v) { return static_cast<float>(v.x); }
 inline float __high2float(__nv_bfloat162 v) { return static_cast<float>(v.y); }
 
-#define SLUICE_BF16_ARITHMETIC(name, operation)                                     \
-  inline __nv_bfloat16 name(__nv_bfloat16 a, __nv_bfloat16 b) {                     \
-    return __nv_bfloat16(static_cast<float>(a) operation static_cast<float>(b));    \
-  }                                                                                 \
-  inline __nv_bfloat162 name##2(__nv_bfloat162 a, __nv_bfloat162 b) {               \
-    return {name(a.x, b.x), name(a.y, b.y)};                                        \
+#define SLUICE_BF16_ARITHMETIC(name, operation)                                  \
+  inline __nv_bfloat16 name(__nv_bfloat16 a, __nv_bfloat16 b) {                  \
+    return __nv_bfloat16(static_cast<float>(a) operation static_cast<float>(b)); \
+  }                                                                              \
+  inline __nv_bfloat162 name##2(__nv_bfloat162 a, __nv_bfloat162 b) {            \
+    return {name(a.x, b.x), name(a.y, b.y)};                                     \
   }
 SLUICE_BF16_ARITHMETIC(__hadd, +)
 SLUICE_BF16_ARITHMETIC(__hsub, -)
 SLUICE_BF16_ARITHMETIC(__hmul, *)
 #undef SLUICE_BF16_ARITHMETIC
 inline __nv_bfloat16 __hfma(__nv_bfloat16 a, __nv_bfloat16 b, __nv_bfloat16 c) {
-  return __nv_bfloat16(std::fma(static_cast<float>(a), static_cast<float>(b),
-                                static_cast<float>(c)));
+  return __nv_bfloat16(
+      std::fma(static_cast<float>(a), static_cast<float>(b), static_cast<float>(c)));
 }
 inline __nv_bfloat162 __hfma2(__nv_bfloat162 a, __nv_bfloat162 b, __nv_bfloat162 c) {
   return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)};

@@ -23,8 +23,8 @@ extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 inline constexpr int warpSize = 32;
 
-inline void __syncthreads(sluice::cuda_emulation::Place place =
-                              sluice::cuda_emulation::Place::current()) {
+inline void __syncthreads(
+    sluice::cuda_emulation::Place place = sluice::cuda_emulation::Place::current()) {
   sluice::cuda_emulation::BlockBarrier(place);
 }
 
@@ -76,9 +76,9 @@ T SluiceAtomic(T* at, Update update) {
   *at = update(old);
   return old;
 }
-#define SLUICE_ATOMIC(name, expression)                             \
-  template <typename T>                                             \
-  T name(T* at, std::type_identity_t<T> value) {                    \
+#define SLUICE_ATOMIC(name, expression)                                  \
+  template <typename T>                                                  \
+  T name(T* at, std::type_identity_t<T> value) {                         \
     return SluiceAtomic(at, [value](T old) -> T { return expression; }); \
   }
 SLUICE_ATOMIC(atomicAdd, static_cast<T>(old + value))
@@ -87,7 +87,7 @@ SLUICE_ATOMIC(atomicMax, old > value ? old : value)
 SLUICE_ATOMIC(atomicMin, old < value ? old : value)
 SLUICE_ATOMIC(atomicExch, (static_cast<void>(old), value))
 SLUICE_ATOMIC(atomicOr, old | value)
-SLUICE_ATOMIC(atomicAnd, old & value)
+SLUICE_ATOMIC(atomicAnd, old& value)
 SLUICE_ATOMIC(atomicXor, old ^ value)
 SLUICE_ATOMIC(atomicInc, old >= value ? T{0} : old + 1)
 SLUICE_ATOMIC(atomicDec, old == 0 || old > value ? value : old - 1)

@@ -22,7 +22,9 @@ inline long long __double_as_longlong(double value) { return std::bit_cast<long 
 inline int __popc(unsigned bits) { return std::popcount(bits); }
 inline int __popcll(unsigned long long bits) { return std::popcount(bits); }
 inline int __clz(int bits) { return std::countl_zero(static_cast<unsigned>(bits)); }
-inline int __clzll(long long bits) { return std::countl_zero(static_cast<unsigned long long>(bits)); }
+inline int __clzll(long long bits) {
+  return std::countl_zero(static_cast<unsigned long long>(bits));
+}
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int __ffsll(long long bits) { return __builtin_ffsll(bits); }
 inline unsigned __umulhi(unsigned a, unsigned b) {
@@ -86,8 +88,8 @@ inline int __float2int_rd(float x) { return __float2int_rn(std::floor(x)); }
 inline int __float2int_ru(float x) { return __float2int_rn(std::ceil(x)); }
 inline int __float2int_rz(float x) { return __float2int_rn(std::trunc(x)); }
 
-#define SLUICE_MIN_MAX(type)                                          \
-  constexpr type min(type a, type b) { return b < a ? b : a; }        \
+#define SLUICE_MIN_MAX(type)                                   \
+  constexpr type min(type a, type b) { return b < a ? b : a; } \
   constexpr type max(type a, type b) { return a < b ? b : a; }
 SLUICE_MIN_MAX(int)
 SLUICE_MIN_MAX(unsigned)

@@ -92,8 +92,7 @@ inline int& BlockTally() {
 
 }  // namespace sluice::cuda_emulation
 
-#define SLUICE_PLACE \
-  sluice::cuda_emulation::Place place = sluice::cuda_emulation::Place::current()
+#define SLUICE_PLACE sluice::cuda_emulation::Place place = sluice::cuda_emulation::Place::current()
 
 inline void __syncwarp(unsigned mask = 0xffffffffu, SLUICE_PLACE) {
   int unused = 0;
@@ -127,17 +126,16 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32, SLUICE_
   return sluice::cuda_emulation::RunShuffle(mask, value, source, place);
 }
 
-#define SLUICE_REDUCTION(name, expression)                                          \
-  template <typename T>                                                             \
-  T name(unsigned mask, T value, SLUICE_PLACE) {                                    \
-    const auto combine = [](T a, T b) -> T { return expression; };                  \
-    return sluice::cuda_emulation::RunReduction<T, decltype(combine)>(mask, value,  \
-                                                                      place);      \
+#define SLUICE_REDUCTION(name, expression)                                                 \
+  template <typename T>                                                                    \
+  T name(unsigned mask, T value, SLUICE_PLACE) {                                           \
+    const auto combine = [](T a, T b) -> T { return expression; };                         \
+    return sluice::cuda_emulation::RunReduction<T, decltype(combine)>(mask, value, place); \
   }
 SLUICE_REDUCTION(__reduce_add_sync, static_cast<T>(a + b))
 SLUICE_REDUCTION(__reduce_min_sync, a < b ? a : b)
 SLUICE_REDUCTION(__reduce_max_sync, a > b ? a : b)
-SLUICE_REDUCTION(__reduce_and_sync, a & b)
+SLUICE_REDUCTION(__reduce_and_sync, a& b)
 SLUICE_REDUCTION(__reduce_or_sync, a | b)
 SLUICE_REDUCTION(__reduce_xor_sync, a ^ b)
 #undef SLUICE_REDUCTION

@@ -63,9 +63,9 @@ LaunchResult DenseLinear::Prepare(const DenseShape& shape) {
 
 LaunchResult DenseLinear::Run(const DenseProduct& product, cudaStream_t stream) {
   if (product.shape.rows == 0) return {};
-  for (const void* matrix : {static_cast<const void*>(product.x),
-                             static_cast<const void*>(product.weight),
-                             static_cast<const void*>(product.out)}) {
+  for (const void* matrix :
+       {static_cast<const void*>(product.x), static_cast<const void*>(product.weight),
+        static_cast<const void*>(product.out)}) {
     if (reinterpret_cast<uintptr_t>(matrix) % 16 != 0) {
       return InvalidArguments("dense linear: a matrix is not aligned to 16 bytes");
     }

@@ -6,7 +6,9 @@
 
 namespace sluice::kernels::device {
 
-inline uint32_t AndOr(uint32_t value, uint32_t mask, uint32_t bits) { return (value & mask) | bits; }
+inline uint32_t AndOr(uint32_t value, uint32_t mask, uint32_t bits) {
+  return (value & mask) | bits;
+}
 inline float FastReciprocal(float x) { return 1.0f / x; }
 
 }  // namespace sluice::kernels::device
