@@ -104,6 +104,9 @@ class Selection {
     });
   }
 
+  // Descend's argument: ForCandidates gives a thread at most one id when the list is short.
+  __device__ int Few() const { return totals_.listed != 0 ? num_listed_ : 0; }
+
   __device__ Weight WeightOfKey(uint32_t key) const {
     return WeightOf(Exp(ValueOf(key) - task_.max));
   }
@@ -152,7 +155,7 @@ __device__ void Selection::ApplyTopK() {
   if (static_cast<uint32_t>(task_.top_k) < totals_.count) {
     const Reached last = Descend(
         [&](auto visit) { ForCandidates([&](uint32_t key, uint32_t, Weight) { visit(key, 1); }); },
-        static_cast<Weight>(task_.top_k), 32, scratch_.descend);
+        static_cast<Weight>(task_.top_k), 32, Few(), scratch_.descend);
     kept_.key = last.key;  // equals stay
   } else if (task_.by_bins) {
     return;  // all stay, and they need not be in the list
@@ -169,7 +172,7 @@ __device__ void Selection::KeepThrough(Weight target) {
       [&](auto visit) {
         ForKept([&](uint32_t key, uint32_t, Weight weight) { visit(key, kWeights ? weight : 1); });
       },
-      target, 32, scratch_.descend);
+      target, 32, Few(), scratch_.descend);
   // Those of the last value are kept in the order of their ids, as many as are needed.
   const Weight each = kWeights ? WeightOfKey(last.key) : 1;
   const Weight needed = (target - last.before + each - 1) / each;
@@ -184,7 +187,7 @@ __device__ void Selection::KeepThrough(Weight target) {
                        visit(id, key == last.key ? 1 : 0);
                      });
                    },
-                   needed, kIdBits, scratch_.descend)
+                   needed, kIdBits, Few(), scratch_.descend)
                    .key;
   }
   kept_ = bound;
@@ -199,7 +202,7 @@ __device__ int Selection::DrawFromKept(Weight bits) {
           [&](auto visit) {
             ForKept([&](uint32_t, uint32_t id, Weight weight) { visit(id, weight); });
           },
-          target, kIdBits, scratch_.descend)
+          target, kIdBits, Few(), scratch_.descend)
           .key);
 }
 
@@ -211,7 +214,7 @@ __device__ int Selection::DrawFromAll(Weight bits) {
       [&](auto visit) {
         if (Tid() < p_.num_segments) visit(threadIdx.x, sums[Tid()]);
       },
-      target, 8, scratch_.descend);
+      target, 8, 0, scratch_.descend);
   const int first = static_cast<int>(segment.key) * kSegment;
   static_assert(kSegment == 4 * kDescendThreads);
   const Reached place = Descend(
@@ -220,7 +223,7 @@ __device__ int Selection::DrawFromAll(Weight bits) {
           visit(static_cast<uint32_t>(id - first), view_.See(id, x).weight);
         });
       },
-      target - segment.before, 16, scratch_.descend);
+      target - segment.before, 16, 0, scratch_.descend);
   return first + static_cast<int>(place.key);
 }
 
