@@ -118,7 +118,8 @@ class SamplerPair {
     bool processed_logprobs = false;
     bool any_random = true;
     bool any_logprobs = true;
-    int num_padded = 0;  // rows of logits beyond the valid ones
+    int num_padded = 0;     // rows of logits beyond the valid ones
+    bool in_graph = false;  // captured and replayed
   };
 
   SamplerPair(const Shape& shape, int max_rows)
@@ -191,23 +192,23 @@ class SamplerPair {
     const DeviceArray<Logprobs> logprobs(rows.size());
     const auto total = static_cast<int>(rows.size());
     const DeviceArray<char> workspace(SamplerWorkspaceBytes(total, shape_.vocab));
-    ExpectOk(RunSample({.logits = ViewOf(device_logits, shape_),
-                        .state = state_,
-                        .num_token_ids = shape_.num_token_ids,
-                        .rows = device_rows.get(),
-                        .indices = device_indices.get(),
-                        .drafts = device_drafts.get(),
-                        .num_valid = options.num_padded > 0 ? valid.get() : nullptr,
-                        .num_logits = total,
-                        .any_random = options.any_random,
-                        .any_logprobs = options.any_logprobs,
-                        .processed_logprobs = options.processed_logprobs,
-                        .num_sms = shape_.num_sms,
-                        .workspace = workspace.get(),
-                        .ids = ids.get(),
-                        .status = status.get(),
-                        .logprobs = options.any_logprobs ? logprobs.get() : nullptr},
-                       nullptr));
+    Launch({.logits = ViewOf(device_logits, shape_),
+            .state = state_,
+            .num_token_ids = shape_.num_token_ids,
+            .rows = device_rows.get(),
+            .indices = device_indices.get(),
+            .drafts = device_drafts.get(),
+            .num_valid = options.num_padded > 0 ? valid.get() : nullptr,
+            .num_logits = total,
+            .any_random = options.any_random,
+            .any_logprobs = options.any_logprobs,
+            .processed_logprobs = options.processed_logprobs,
+            .num_sms = shape_.num_sms,
+            .workspace = workspace.get(),
+            .ids = ids.get(),
+            .status = status.get(),
+            .logprobs = options.any_logprobs ? logprobs.get() : nullptr},
+           options.in_graph);
     ids_ = ids.ToHost();
     status_ = status.ToHost();
     logprobs_ = logprobs.ToHost();
@@ -239,6 +240,28 @@ class SamplerPair {
     int64_t num_outputs = 0;
     int32_t last = -1;
   };
+
+  static void Launch(const Sample& sample, bool in_graph) {
+    if (!in_graph) {
+      ExpectOk(RunSample(sample, nullptr));
+      return;
+    }
+    cudaStream_t stream;
+    cudaGraph_t graph;
+    cudaGraphExec_t executable;
+    CheckCuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    CheckCuda(cudaDeviceSynchronize());  // arrays were filled on a stream that this one passes
+    CheckCuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    const LaunchResult result = RunSample(sample, stream);
+    EXPECT_TRUE(result.ok()) << result.problem;
+    CheckCuda(cudaStreamEndCapture(stream, &graph));
+    CheckCuda(cudaGraphInstantiate(&executable, graph, 0));
+    CheckCuda(cudaGraphLaunch(executable, stream));
+    CheckCuda(cudaStreamSynchronize(stream));
+    CheckCuda(cudaGraphExecDestroy(executable));
+    CheckCuda(cudaGraphDestroy(graph));
+    CheckCuda(cudaStreamDestroy(stream));
+  }
 
   static size_t Count(int value) { return static_cast<size_t>(value); }
 

@@ -174,6 +174,16 @@ TEST_F(SamplingTest, GreedyRowsNeedNoOtherPasses) {
   SampleAll(cases, shape, rng_, 3, {.any_random = false, .any_logprobs = false});
 }
 
+TEST_F(SamplingTest, InAGraph) {
+  std::vector<RowCase> cases;
+  for (const Change& change : Changes()) {
+    cases.push_back(Random(rng_));
+    cases.back().logprobs = 4;
+    change(&cases.back(), rng_, 3000);
+  }
+  SampleAll(cases, {.vocab = 3000, .num_token_ids = 3000}, rng_, 2, {.in_graph = true});
+}
+
 TEST_F(SamplingTest, LowestOfEqualsAndNoPadding) {
   const Shape shape = {.vocab = 1200, .num_token_ids = 1100};
   SamplerPair pair(shape, 1);
