@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The executors of one group for tests, all in this process. The test's thread is the engine loop of
-// every rank; where there are several, each gets its calls on a thread of its own, since an executor
-// may wait for its peers in Submit.
+// The executors of one group for tests, all in this process. The test's thread is the engine loop
+// of every rank; where there are several, each gets its calls on a thread of its own, since an
+// executor may wait for its peers in Submit.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -37,7 +37,12 @@ class ExecutorGroup {
   // On the CPU, over the real communicators.
   static std::unique_ptr<ExecutorGroup> Make(const std::string& dir, int tp_size,
                                              const CpuExecutorOptions& options) {
-    const auto folder = ModelFolder::Open({.dir = dir, .tp_size = tp_size});
+    return Make({.dir = dir, .tp_size = tp_size}, options);
+  }
+  static std::unique_ptr<ExecutorGroup> Make(const ModelFolderOptions& folder_options,
+                                             const CpuExecutorOptions& options) {
+    const int tp_size = folder_options.tp_size;
+    const auto folder = ModelFolder::Open(folder_options);
     EXPECT_TRUE(folder.ok()) << folder.status();
     std::vector<std::unique_ptr<Communicator>> communicators = MakeCommunicators(tp_size);
     auto group = std::make_unique<ExecutorGroup>(

@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <map>
 
 #include "tests/worker/executor/cuda/cuda_group.h"
@@ -26,10 +28,11 @@ constexpr double kLogitError = 0.1;
 // The sizes of both sides. num_pages includes the scratch page.
 constexpr int kPages = 40, kRows = 8, kTokens = 512, kContext = 512;
 
-std::unique_ptr<ExecutorGroup> OnCpu(const std::string& dir) {
-  return ExecutorGroup::Make(
-      dir, 1,
-      {.num_pages = kPages, .max_rows = kRows, .max_batched_tokens = kTokens, .threads = 2});
+std::unique_ptr<ExecutorGroup> OnCpu(const ModelFolderOptions& folder) {
+  return ExecutorGroup::Make(folder, {.num_pages = kPages,
+                                      .max_rows = kRows,
+                                      .max_batched_tokens = kTokens,
+                                      .threads = kEmulated ? 2 : 0});
 }
 
 CudaExecutorOptions CudaOptions() {
@@ -165,6 +168,11 @@ struct Case {
   std::string dir;
   int tp_size;
   int vocab;  // prompts are drawn below it
+  bool dummy_weights = false;
+
+  ModelFolderOptions folder(int ranks) const {
+    return {.dir = dir, .tp_size = ranks, .dummy_weights = dummy_weights};
+  }
 };
 
 class CudaParityTest : public testing::TestWithParam<Case> {
@@ -173,9 +181,9 @@ class CudaParityTest : public testing::TestWithParam<Case> {
     if (!HasDevices(GetParam().tp_size)) GTEST_SKIP() << "needs a GPU for each rank";
     Sides& sides = sides_[std::string(GetParam().name) + std::to_string(GetParam().tp_size)];
     if (sides.cuda == nullptr) {
-      sides.cpu = OnCpu(GetParam().dir);
-      sides.cuda = std::make_unique<CudaGroup>(
-          ModelFolderOptions{.dir = GetParam().dir, .tp_size = GetParam().tp_size}, CudaOptions());
+      sides.cpu = OnCpu(GetParam().folder(1));
+      sides.cuda =
+          std::make_unique<CudaGroup>(GetParam().folder(GetParam().tp_size), CudaOptions());
     }
     cpu_ = sides.cpu.get();
     cuda_ = &sides.cuda->group();
@@ -327,11 +335,28 @@ TEST_P(CudaParityTest, ACopiedPageGoesItsOwnWay) {
   Step(cuda(), {.released_rows = {0, 5}});
 }
 
+// The 14B's shapes with two layers of random weights: only for a GPU.
+std::string TwoLayersOfThe14B() {
+  const std::string dir = testing::TempDir() + "two_layers_of_the_14b";
+  std::filesystem::create_directories(dir);
+  std::ofstream(dir + "/config.json")
+      << R"({"model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 17408,
+             "num_hidden_layers": 2, "num_attention_heads": 40, "num_key_value_heads": 8,
+             "head_dim": 128, "rms_norm_eps": 1e-6, "rope_theta": 1000000,
+             "max_position_embeddings": 40960, "tie_word_embeddings": false, "eos_token_id": 0,
+             "torch_dtype": "bfloat16", "vocab_size": 151936,
+             "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128,
+                                     "version": "gemm", "zero_point": true}})";
+  return dir;
+}
+
 std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (const int tp_size : {1, 2}) {
     cases.push_back({"grouped_untied", ParityDir("grouped_untied"), tp_size, 2000});
-    if (!kEmulated) cases.push_back({"bundled", DemoModelDir(), tp_size, 4000});
+    if (kEmulated) continue;
+    cases.push_back({"bundled", DemoModelDir(), tp_size, 4000});
+    cases.push_back({"shapes_of_the_14b", TwoLayersOfThe14B(), tp_size, 150'000, true});
   }
   cases.push_back({"dense", ParityDir("dense"), 1, 500});
   return cases;
