@@ -47,6 +47,7 @@ const char* cudaGetErrorName(cudaError_t error) {
     SLUICE_NAME(cudaErrorInvalidValue)
     SLUICE_NAME(cudaErrorMemoryAllocation)
     SLUICE_NAME(cudaErrorInvalidConfiguration)
+    SLUICE_NAME(cudaErrorInsufficientDriver)
     SLUICE_NAME(cudaErrorInvalidDevice)
     SLUICE_NAME(cudaErrorNoDevice)
     SLUICE_NAME(cudaErrorInvalidResourceHandle)

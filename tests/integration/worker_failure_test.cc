@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <csignal>
 
+#include "tests/integration/running_call.h"
 #include "tests/integration/tiny_checkpoint.h"
 #include "tests/integration/worker_process.h"
 
@@ -19,40 +19,6 @@ std::vector<std::string> Arguments(int tp_size, std::vector<std::string> more = 
                                         "--tp-size=" + std::to_string(tp_size)};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
-}
-
-// A call that is under way: its first ids have arrived.
-struct RunningCall {
-  explicit RunningCall(const WorkerProcess& worker) : stub(worker.NewStub()) {
-    // A worker that hangs fails the test instead of hanging it.
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(90));
-    stream = stub->Generate(&context, GreedyRequest("running", Prompt(1, 20), 0));
-    v1::GenerateResponse message;
-    EXPECT_TRUE(stream->Read(&message));
-  }
-  grpc::Status ReadToTheEnd() {
-    v1::GenerateResponse message;
-    while (stream->Read(&message)) ids += message.ids_size();
-    return stream->Finish();
-  }
-
-  std::unique_ptr<v1::Engine::Stub> stub;
-  grpc::ClientContext context;
-  std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> stream;
-  int ids = 1;
-};
-
-void ExpectRecovery(WorkerProcess& worker, pid_t victim) {
-  const Answer before = worker.Generate(GreedyRequest("before", Prompt(3, 30), 32));
-  RunningCall call(worker);
-  const std::vector<pid_t> ranks = worker.RankPids();
-  ASSERT_EQ(kill(victim, SIGKILL), 0);
-  EXPECT_EQ(call.ReadToTheEnd().error_code(), grpc::StatusCode::UNAVAILABLE);
-  for (pid_t rank : ranks) EXPECT_TRUE(Eventually([rank] { return IsGone(rank); }));
-  ASSERT_TRUE(worker.WaitServing()) << "on the same port";
-  const Answer after = worker.Generate(GreedyRequest("after", Prompt(3, 30), 32));
-  EXPECT_TRUE(after.status.ok()) << after.status;
-  EXPECT_EQ(after.ids, before.ids);
 }
 
 TEST(WorkerFailureTest, KilledRankRestartsTheGroup) {

@@ -49,7 +49,8 @@ Child Spawn(const std::vector<std::string>& arguments) {
   const int error_fd = mkstemp(error_path.data());
   int pipe_fds[2];
   EXPECT_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
-  const std::string path = SLUICE_BINARY_DIR "/bin/sluice-worker";
+  const char* const other = std::getenv("SLUICE_TEST_WORKER");
+  const std::string path = other != nullptr ? other : SLUICE_BINARY_DIR "/bin/sluice-worker";
   std::vector<std::string> storage = arguments;
   std::vector<char*> argv = {const_cast<char*>(path.c_str())};
   for (std::string& argument : storage) argv.push_back(argument.data());

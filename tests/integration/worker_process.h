@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A real sluice-worker, started as a child, with gRPC stubs and the views that tests need: its
-// output, the processes below it, its metrics. Every wait is bounded generously and fails the test;
-// nothing sleeps for luck.
+// A real sluice-worker (this build's, or the one that SLUICE_TEST_WORKER names), started as a
+// child, with gRPC stubs and the views that tests need: its output, the processes below it, its
+// metrics. Every wait is bounded generously and fails the test; nothing sleeps for luck.
 #pragma once
 
 #include <grpcpp/channel.h>

@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cinttypes>
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -104,6 +106,27 @@ class State final : public FakeNccl {
   bool abort_hangs = false;
 };
 
+// What a process's environment asks for (fake_nccl.h).
+struct Orders {
+  bool deaf = false;
+  int broken_rank = -1;
+  uint64_t good_pieces = 0;
+};
+const Orders& TheOrders() {
+  static const Orders orders = [] {
+    Orders from_environment;
+    const char* const text = std::getenv("SLUICE_FAKE_NCCL");
+    if (text == nullptr) return from_environment;
+    from_environment.deaf = std::strstr(text, "deaf") != nullptr;
+    if (const char* const order = std::strstr(text, "break=")) {
+      std::sscanf(order, "break=%d:%" SCNu64, &from_environment.broken_rank,
+                  &from_environment.good_pieces);
+    }
+    return from_environment;
+  }();
+  return orders;
+}
+
 // Never destroyed: threads may wait in it when the process ends.
 State& TheState() {
   static State* const state = new State;
@@ -177,6 +200,10 @@ void Execute(void* argument) {
   Segment::Slot& own = comm->segment->slots[comm->rank];
   for (size_t offset = 0; offset < part.bytes(); offset += Segment::kPieceBytes) {
     const uint64_t number = ++comm->num_pieces;
+    if (comm->rank == TheOrders().broken_rank && number > TheOrders().good_pieces) {
+      comm->mismatch.store(true);
+    }
+    if (comm->mismatch.load()) return;
     const size_t bytes = std::min(Segment::kPieceBytes, part.bytes() - offset);
     if (!Await(comm, &Segment::Slot::taken, number - 1)) return;
     own.kind = part.kind;
@@ -276,7 +303,7 @@ Result ncclCommDestroy(Comm comm) { return Called(comm, "Destroy", ""); }
 
 Result ncclCommAbort(Comm comm) {
   Called(comm, "Abort", "");
-  comm->aborted.store(true);
+  comm->aborted.store(!TheOrders().deaf);
   State& state = TheState();
   std::unique_lock lock(state.mutex);
   state.changed.wait(lock, [&] { return !state.abort_hangs; });

@@ -5,6 +5,10 @@
 // that misses a peer never returns, an operation that misses one holds up its stream until the
 // communicator is aborted, and an abort tells no peer. Stricter than NCCL: ranks that disagree
 // about an operation get an error. Thread safe; settings and calls are one process's.
+//
+// In other processes the environment variable SLUICE_FAKE_NCCL may ask for "deaf", aborts that end
+// nothing, and (after a comma) "break=RANK:N", an error on that rank after N pieces (an operation
+// has one for each 64 KiB).
 #pragma once
 
 #include <string>

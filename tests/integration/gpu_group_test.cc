@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Worker groups of several GPUs: the launcher, the ranks' meeting, and their ends. Twice: with the
+// plugin on the emulator of CUDA and a stand-in of NCCL, and (label multi_gpu) on real GPUs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <string>
+#include <vector>
+
+#include "tests/integration/running_call.h"
+#include "tests/integration/tiny_checkpoint.h"
+#include "tests/integration/worker_process.h"
+
+namespace sluice::integration {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+#ifdef SLUICE_EMULATED_GPUS
+constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
+#endif
+
+// Small, since each GPU plans for its largest batch, and an emulated one computes slowly.
+std::vector<std::string> Arguments(std::vector<std::string> more = {}) {
+  std::vector<std::string> arguments = {
+      "--model=" + TinyCheckpoint(), "--device=cuda",          "--tp-size=2", "--max-num-seqs=2",
+      "--max-batched-tokens=64",     "--kv-cache-memory=16MiB"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+class GpuGroupTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (kEmulated) return;
+    static const ProcessEnd check = RunWorker(Arguments({"--check", "--max-model-len=1024"}));
+    if (check.exit_code != 0) GTEST_SKIP() << check.errors;
+  }
+};
+
+TEST_F(GpuGroupTest, AnswersTheSameEveryTimeAndStopsWell) {
+  WorkerProcess worker(Arguments());
+  ASSERT_TRUE(worker.WaitServing());
+  const std::vector<pid_t> ranks = worker.RankPids();
+  ASSERT_EQ(ranks.size(), 2u);
+  const Answer first = worker.Generate(GreedyRequest("first", Prompt(3, 100), 16));
+  ASSERT_TRUE(first.status.ok()) << first.status;
+  EXPECT_EQ(first.ids.size(), 16u);
+  const Answer second = worker.Generate(GreedyRequest("second", Prompt(3, 100), 16));
+  EXPECT_EQ(second.ids, first.ids);
+  worker.Signal(SIGTERM);
+  const ProcessEnd end = worker.Wait();
+  EXPECT_EQ(end.exit_code, 0) << end.errors;
+  EXPECT_THAT(end.errors, Not(HasSubstr("critical")));
+  for (const pid_t rank : ranks) EXPECT_TRUE(IsGone(rank));
+}
+
+TEST_F(GpuGroupTest, KilledRankRestartsTheGroup) {
+  WorkerProcess worker(Arguments());
+  ASSERT_TRUE(worker.WaitServing());
+  ExpectRecovery(worker, worker.RankPids().at(1));
+}
+
+TEST_F(GpuGroupTest, KilledLeaderRestartsTheGroup) {
+  WorkerProcess worker(Arguments());
+  ASSERT_TRUE(worker.WaitServing());
+  ExpectRecovery(worker, worker.RankPids().at(0));
+}
+
+TEST_F(GpuGroupTest, HungRankIsNoticedAndReplaced) {
+  WorkerProcess worker(Arguments({"--step-timeout=3"}));
+  ASSERT_TRUE(worker.WaitServing());
+  const std::vector<pid_t> ranks = worker.RankPids();
+  RunningCall call(worker);
+  ASSERT_EQ(kill(ranks.at(1), SIGSTOP), 0);
+  EXPECT_EQ(call.ReadToTheEnd().error_code(), grpc::StatusCode::UNAVAILABLE);
+  for (const pid_t rank : ranks) EXPECT_TRUE(Eventually([rank] { return IsGone(rank); }));
+  ASSERT_TRUE(worker.WaitServing());
+}
+
+TEST_F(GpuGroupTest, TooFewGpusAreRefusedWithBothNumbers) {
+  const ProcessEnd end = RunWorker({"--model=" + TinyCheckpoint(), "--device=cuda", "--tp-size=64",
+                                    "--grpc-port=0", "--metrics-port=0"});
+  EXPECT_EQ(end.exit_code, 2);
+  EXPECT_THAT(end.errors, AllOf(HasSubstr("--tp-size 64"), HasSubstr("visible")));
+  EXPECT_THAT(end.output, Not(HasSubstr("listening"))) << "before anything starts";
+}
+
+#ifdef SLUICE_EMULATED_GPUS
+
+// What only the stand-in can be told to do, in an environment that ends with the test.
+class EmulatedGpuGroupTest : public ::testing::Test {
+ protected:
+  ~EmulatedGpuGroupTest() override { unsetenv("SLUICE_FAKE_NCCL"); }
+  static void Order(const std::string& text) { setenv("SLUICE_FAKE_NCCL", text.c_str(), 1); }
+};
+
+// Ranks without a launcher that would kill them: the last resort is their own.
+TEST_F(EmulatedGpuGroupTest, RankWhoseStepHearsNoAbortEndsByItself) {
+  Order("deaf");
+  WorkerProcess leader(Arguments({"--rank=0"}));
+  auto rank = std::async(std::launch::async, [&] {
+    return RunWorker(Arguments({"--rank=1", "--leader=" + leader.address(), "--metrics-port=0"}));
+  });
+  ASSERT_TRUE(leader.WaitServing());
+  RunningCall call(leader);
+  leader.Signal(SIGKILL);
+  EXPECT_EQ(rank.get().exit_code, 1);
+}
+
+TEST_F(EmulatedGpuGroupTest, LeaderWhoseStepHearsNoAbortEndsByItself) {
+  Order("deaf,break=1:120");
+  WorkerProcess leader(Arguments({"--rank=0"}));
+  auto rank = std::async(std::launch::async, [&] {
+    return RunWorker(Arguments({"--rank=1", "--leader=" + leader.address(), "--metrics-port=0"}));
+  });
+  ASSERT_TRUE(leader.WaitServing());
+  RunningCall call(leader);
+  EXPECT_EQ(call.ReadToTheEnd().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(leader.Wait().exit_code, 1);
+  EXPECT_EQ(rank.get().exit_code, 1);
+}
+
+TEST_F(EmulatedGpuGroupTest, CollectiveThatFailsOnOneRankEndsTheGroup) {
+  Order("break=1:120");
+  WorkerProcess worker(Arguments());
+  ASSERT_TRUE(worker.WaitServing());
+  RunningCall call(worker);
+  EXPECT_EQ(call.ReadToTheEnd().error_code(), grpc::StatusCode::UNAVAILABLE);
+  ASSERT_TRUE(Eventually([&] { return worker.IsServing(); })) << "a new group";
+  worker.Signal(SIGTERM);
+  EXPECT_THAT(worker.Wait().errors,
+              HasSubstr("rank 1 failed: INTERNAL: a collective failed: invalid usage"));
+}
+
+TEST_F(EmulatedGpuGroupTest, MissingNcclIsOneSentence) {
+  namespace fs = std::filesystem;
+  const fs::path other = fs::path(::testing::TempDir()) / "sluice-without-nccl";
+  fs::remove_all(other);
+  fs::create_directories(other / "bin");
+  fs::create_directories(other / "lib");
+  const fs::path whole = SLUICE_EMULATED_GPUS;
+  fs::copy(whole / "bin/sluice-worker", other / "bin");
+  fs::copy(whole / "lib/libsluice_cuda.so", other / "lib");
+  setenv("SLUICE_TEST_WORKER", (other / "bin/sluice-worker").c_str(), 1);
+  setenv("LD_LIBRARY_PATH", (other / "lib").c_str(), 1);
+  auto arguments = Arguments({"--grpc-port=0", "--metrics-port=0", "--max-model-len=1024"});
+  const ProcessEnd end = RunWorker(arguments);
+  if (end.errors.find("libnccl.so.2") == std::string::npos) GTEST_SKIP() << "NCCL is installed";
+  EXPECT_EQ(end.exit_code, 2);
+  EXPECT_THAT(end.errors, AllOf(HasSubstr("several ranks on GPUs need NCCL"),
+                                HasSubstr((other / "lib/libnccl.so.2").string())));
+  EXPECT_THAT(end.output, Not(HasSubstr("listening")));
+  fs::remove_all(other);
+}
+
+#endif
+
+}  // namespace
+}  // namespace sluice::integration
+
+int main(int argc, char** argv) {
+#ifdef SLUICE_EMULATED_GPUS
+  setenv("SLUICE_TEST_WORKER", SLUICE_EMULATED_GPUS "/bin/sluice-worker", 1);
+  setenv("LD_LIBRARY_PATH", SLUICE_EMULATED_GPUS "/lib", 1);
+#endif
+  ::testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
