@@ -332,15 +332,22 @@ int Leader::Drain() {
 int Leader::Fail(const absl::Status& reason) {
   spdlog::critical("the group fails: {}", reason.ToString());
   SetServing(false);
+  // Whatever hangs below: the launcher starts a new group only when this process has ended.
+  std::thread([] {
+    std::this_thread::sleep_for(3 * kAbortGrace);
+    std::_Exit(kExitFailure);
+  }).detach();
   group_->Fail(reason);
   factory_->Abort();
+  bool idle = true;
   if (Engine* engine = running_engine_.load(std::memory_order_acquire)) {
     engine->Wake();
-    engine->WaitIdle(kAbortGrace);
+    idle = engine->WaitIdle(kAbortGrace);
   }
-  // Statuses of ended requests leave with the shutdown. What hangs in a collective or a kernel is
-  // left to the process's end: destructors would wait for it.
-  server_->Shutdown(std::chrono::system_clock::now() + kAbortGrace);
+  // Statuses of ended requests leave with the shutdown, which waits for their handlers: for ever if
+  // the step hears no abort, since then the engine ends none. That, and what hangs in a collective
+  // or a kernel, is left to the process's end; destructors would wait for it.
+  if (idle) server_->Shutdown(std::chrono::system_clock::now() + kAbortGrace);
   std::fflush(nullptr);
   std::_Exit(kExitFailure);
 }
