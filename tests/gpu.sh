@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What needs a GPU, on a machine that has one (two, for tensor parallelism): the package's tests, the same under
+# compute-sanitizer, its benches. Builds nothing: make the package with deploy/package.sh where nvcc and gRPC are, and
+# bring it here together with a checkout of the same commit.
+#
+#   tests/gpu.sh PACKAGE_DIR                 kernels, weights, executor; with two GPUs also NCCL; ends "N passed, N failed"
+#   tests/gpu.sh PACKAGE_DIR --sanitize      small shapes under memcheck, racecheck and synccheck
+#   tests/gpu.sh PACKAGE_DIR --bench         benches; one JSON file each
+#   tests/gpu.sh PACKAGE_DIR --e2e           end-to-end tests against the package's binaries; needs tests/requirements.txt
+#     --parity DIR   the folder build/parity of the machine that built; without it tests of those checkpoints fail
+#     --out DIR      where logs and JSON go, default gpu-results
+#     --only REGEX   only the programs whose names match
+set -uo pipefail
+
+usage() { sed -n '3,15s/^# \{0,1\}//p' "$0"; }
+
+package='' parity='' out=gpu-results only=. what=tests
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --sanitize | --bench | --e2e) what=${1#--} ;;
+    --parity | --out | --only)
+      [ $# -ge 2 ] || { echo "gpu.sh: $1 needs a value" >&2; exit 2; }
+      declare "${1#--}=$2"
+      shift
+      ;;
+    -h | --help) usage; exit 0 ;;
+    -*) echo "gpu.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
+    *) package=$1 ;;
+  esac
+  shift
+done
+[ -x "$package/bin/sluice-worker" ] || { echo "gpu.sh: '$package' is no unpacked package" >&2; exit 2; }
+source_dir=$(cd "$(dirname "$0")/.." && pwd)
+package=$(cd "$package" && pwd)
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+gpus=$(nvidia-smi -L 2>/dev/null | wc -l)
+[ "$gpus" -gt 0 ] || { echo "gpu.sh: nvidia-smi lists no GPU" >&2; exit 1; }
+
+# Moved tests ask here for their data: SLUICE_BINARY_DIR holds parity/.
+data=$(mktemp -d)
+trap 'rm -rf "$data"' EXIT
+[ -z "$parity" ] || ln -s "$(cd "$parity" && pwd)" "$data/parity"
+export SLUICE_SOURCE_DIR=$source_dir SLUICE_BINARY_DIR=$data
+
+passed=0 failed=0
+count() {  # NAME STATUS of a program that counts as one
+  if [ "$2" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+  echo "$1: exit status $2"
+}
+
+# Runs a GoogleTest binary and adds its cases up. Skipped ones count as neither.
+run_tests() {
+  local name=$1 status=0
+  shift
+  "$@" "--gtest_output=json:$out/$name.json" >"$out/$name.log" 2>&1 || status=$?
+  local line
+  line=$(python3 - "$out/$name.json" <<'END'
+import json, sys
+try:
+    cases = [c for s in json.load(open(sys.argv[1]))["testsuites"] for c in s["testsuite"]]
+except (OSError, ValueError):
+    cases = []
+bad = [c for c in cases if c.get("failures")]
+skipped = sum(c.get("result") == "SKIPPED" for c in cases)
+print(len(cases) - len(bad) - skipped, len(bad), skipped)
+END
+  )
+  read -r ok bad skipped <<<"$line"
+  if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi  # a crash
+  passed=$((passed + ok)) failed=$((failed + bad))
+  echo "$name: $ok passed, $bad failed, $skipped skipped"
+  if [ "$bad" != 0 ]; then grep -B 12 -E '^\[  FAILED|rror' "$out/$name.log" | tail -n 60; fi
+}
+
+wanted() { grep -qE "$only" <<<"$1" && [ -x "$package/libexec/$1" ]; }
+
+case "$what" in
+  tests)
+    names=(kernels_cuda_test cuda_weights_test cuda_executor_test)
+    [ "$gpus" -lt 2 ] || names+=(nccl_multi_gpu_test)
+    for name in "${names[@]}"; do
+      if wanted "$name"; then run_tests "$name" "$package/libexec/$name"; fi
+    done
+    ;;
+  sanitize)
+    # A sanitized kernel is a hundred times slower: the smallest shapes of every operation.
+    export SLUICE_SMALL_SHAPES=1
+    for tool in memcheck racecheck synccheck; do
+      name=kernels_cuda_test
+      if wanted "$name"; then
+        run_tests "$tool-$name" compute-sanitizer --tool "$tool" --error-exitcode 9 "$package/libexec/$name"
+      fi
+    done
+    ;;
+  bench)
+    run_bench() {
+      local name=$1 file=$2
+      shift 2
+      if wanted "$name"; then
+        "$package/libexec/$name" "$@" >"$out/$file.json" 2>"$out/$file.log"
+        count "$file" $?
+      fi
+    }
+    run_bench cuda_kernel_bench cuda_kernel
+    run_bench cuda_step_bench cuda_step
+    run_bench cuda_engine_bench cuda_engine
+    if [ "$gpus" -ge 2 ]; then
+      run_bench cuda_engine_bench cuda_engine_tp2 --tp-size=2
+      run_bench collective_bench collective
+    fi
+    ;;
+  e2e)
+    SLUICE_BINARY_DIR=$package python3 -B -m pytest -q -p no:cacheprovider "$source_dir/tests/e2e" -k "not quickstart" \
+      >"$out/e2e.log" 2>&1
+    count e2e $?
+    tail -n 15 "$out/e2e.log"
+    ;;
+esac
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
