@@ -111,6 +111,8 @@ class Leader {
   std::mutex mutex_;
   absl::Status failure_;  // guarded by mutex_
   bool loaded_ = false;   // guarded by mutex_
+  // guarded by mutex_: the failure is that the executor cannot be made, and will not go away.
+  bool refused_ = false;
 };
 
 absl::Status Leader::Listen(const std::string& metrics_address) {
@@ -268,6 +270,7 @@ int Leader::Run() {
         loaded_ = true;
       } else if (failure_.ok()) {
         failure_ = status;
+        refused_ = executor_ == nullptr && IsRefusal(status);
       }
     }
     wake_up_.Notify();
@@ -349,7 +352,8 @@ int Leader::Fail(const absl::Status& reason) {
   // or a kernel, is left to the process's end; destructors would wait for it.
   if (idle) server_->Shutdown(std::chrono::system_clock::now() + kAbortGrace);
   std::fflush(nullptr);
-  std::_Exit(kExitFailure);
+  const std::lock_guard lock(mutex_);
+  std::_Exit(refused_ ? kExitConfiguration : kExitFailure);
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/status.h"
+
 namespace sluice::worker {
 
 // kAuto is settled by ResolveDevice (device_choice.h); nothing behind it sees it.
@@ -53,6 +55,12 @@ struct WorkerOptions {
   // Descriptor on which a leader tells its launcher the ports, and that it is ready; below 0: none.
   int announce_fd = -1;
 };
+
+// Of making an executor: the flags, the model or the machine are at fault, and would be again.
+inline bool IsRefusal(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) ||
+         absl::IsResourceExhausted(status);
+}
 
 // Of every worker process. A configuration error is not worth restarting for.
 enum ExitCode { kExitOk = 0, kExitFailure = 1, kExitConfiguration = 2 };
