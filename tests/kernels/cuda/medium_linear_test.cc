@@ -145,6 +145,22 @@ TEST_F(MediumLinearTest, SamePlanSameBits) {
   EXPECT_EQ(Run(device.packed, x.get(), 100, 7), Run(device.packed, x.get(), 100, 7));
 }
 
+// However a block shares its rows out, a row's sums are made in the same order: as long as the plan
+// is the same, its bits do not depend on what else is in the batch.
+TEST_F(MediumLinearTest, SameBitsInAnyBatchOfOneBlock) {
+  const Checkpoint checkpoint(512, 544, 16);
+  const OnDevice device(checkpoint, {0, 512, 0, 544});
+  std::mt19937 rng(6);
+  const DeviceArray<__nv_bfloat16> x(RandomBf16(rng, size_t{128} * 512, 1.0f));
+  const std::vector<float> all = Run(device.packed, x.get(), 128, 5);
+  for (const int rows : {17, 40, 64, 70}) {
+    const std::vector<float> some = Run(device.packed, x.get(), rows, 5);
+    for (size_t i = 0; i < some.size(); ++i) {
+      ASSERT_EQ(some[i], all[i]) << rows << " rows, at " << i;
+    }
+  }
+}
+
 TEST_F(MediumLinearTest, RefusesWhatItCannotDo) {
   const Checkpoint checkpoint(128, 32, 15);
   const OnDevice device(checkpoint, {0, 128, 0, 32});
