@@ -3,8 +3,8 @@
 // StepPlans in the order they are submitted, and on rank 0 samples. Two calls, so that step N+1 can
 // be planned while step N runs. Implementations: executor/cpu, and the CUDA plugin.
 //
-// Threads: Submit and Collect are called by one thread, the engine loop (rank 0) or the rank loop
-// (others).
+// Threads: Submit is called by one thread and Collect by one, which is the same on rank 0 (the
+// engine loop) and another on the others (StepPipeline).
 #pragma once
 
 #include <chrono>

@@ -19,6 +19,7 @@
 #include "proto/wire/status_macros.h"
 #include "worker/service/executor_factory.h"
 #include "worker/service/leader_link.h"
+#include "worker/service/step_pipeline.h"
 
 namespace sluice::worker {
 namespace {
@@ -107,24 +108,21 @@ absl::Status Rank::Load() {
 }
 
 absl::Status Rank::RunPlans() {
+  StepPipeline pipeline(executor_.get(), [this](StepId step, const auto& result) {
+    v1::StepReport report;
+    report.set_step(step);
+    if (result.ok()) {
+      report.set_duration_us(static_cast<uint64_t>(result->duration.count() / 1000));
+      metrics_.OnRankStep(result->duration, result->collective_duration);
+    } else {
+      report.set_error(result.status().ToString());
+    }
+    return link_->Report(report);
+  });
   for (;;) {
     SLUICE_ASSIGN_OR_RETURN(std::optional<StepPlan> plan, link_->NextPlan());
     if (!plan) return absl::OkStatus();
-    const StepId step = plan->step;
-    v1::StepReport report;
-    report.set_step(step);
-    absl::Status status = executor_->Submit(*std::move(plan));
-    if (status.ok()) {
-      const absl::StatusOr<StepResult> result = executor_->Collect(step);
-      status = result.status();
-      if (result.ok()) {
-        report.set_duration_us(static_cast<uint64_t>(result->duration.count() / 1000));
-        metrics_.OnRankStep(result->duration, result->collective_duration);
-      }
-    }
-    if (!status.ok()) report.set_error(status.ToString());
-    if (!link_->Report(report)) return absl::UnavailableError("the leader is gone");
-    SLUICE_RETURN_IF_ERROR(status);
+    SLUICE_RETURN_IF_ERROR(pipeline.Run(*std::move(plan)));
   }
 }
 

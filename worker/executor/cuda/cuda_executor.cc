@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -188,6 +189,7 @@ class CudaExecutor::Impl {
   // Last, so that it goes first: graphs hold addresses and collectives.
   DecodeGraphs graphs_;
 
+  std::mutex mutex_;      // held by Submit, and by Collect but while it waits; guards what both use
   absl::Status failure_;  // final once it is set
 };
 
@@ -248,6 +250,7 @@ absl::Status CudaExecutor::Impl::Fail(absl::Status status) {
 }
 
 absl::Status CudaExecutor::Impl::Submit(StepPlan plan) {
+  const std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   Slot& slot = SlotOf(plan.step);
   if (slot.busy) {
@@ -383,6 +386,7 @@ absl::Status CudaExecutor::Impl::Score(const StepInput& input, Slot* slot) {
 }
 
 absl::StatusOr<StepResult> CudaExecutor::Impl::Collect(StepId step) {
+  std::unique_lock lock(mutex_);
   if (!failure_.ok()) return failure_;
   Slot& slot = SlotOf(step);
   if (!slot.busy || slot.step != step) {
@@ -390,7 +394,9 @@ absl::StatusOr<StepResult> CudaExecutor::Impl::Collect(StepId step) {
   }
   SLUICE_RETURN_IF_ERROR(device::SetDevice(device_index_));
   const Times& times = TimesOf(step);
+  lock.unlock();
   absl::Status status = times.done.Synchronize();
+  lock.lock();
   if (status.ok()) status = communicator_.Check();
   if (!status.ok()) return Fail(std::move(status));
   slot.busy = false;
