@@ -65,6 +65,34 @@ TEST_F(StepWatchdogTest, BoundGrowsWithTheTokensOfTheStep) {
   EXPECT_FALSE(watchdog_.Overdue());
 }
 
+TEST_F(StepWatchdogTest, LongStepsAreJudgedByLongOnes) {
+  // As on a GPU: a step of a thousand times the tokens takes ten times as long.
+  RunSteps(100, 1, milliseconds(5));
+  RunSteps(1, 2000, milliseconds(50));
+  RunSteps(100, 1, milliseconds(5));
+  watchdog_.StepSubmitted(2048);
+  clock_.Advance(seconds(6));
+  EXPECT_TRUE(watchdog_.Overdue()) << "most steps are short, but what a long one takes is known";
+}
+
+TEST_F(StepWatchdogTest, ShortStepsAreBoundedWhereOnlyLongOnesAreKnown) {
+  RunSteps(10, 2048, seconds(10));
+  watchdog_.StepSubmitted(1);
+  clock_.Advance(seconds(199));
+  EXPECT_FALSE(watchdog_.Overdue());
+  clock_.Advance(seconds(2));
+  EXPECT_TRUE(watchdog_.Overdue()) << "no longer than a long one";
+}
+
+TEST_F(StepWatchdogTest, StepWithoutTokensCountsAsOfOne) {
+  RunSteps(3, 0, milliseconds(1));
+  watchdog_.StepSubmitted(0);
+  clock_.Advance(seconds(4));
+  EXPECT_FALSE(watchdog_.Overdue());
+  clock_.Advance(seconds(2));
+  EXPECT_TRUE(watchdog_.Overdue());
+}
+
 TEST_F(StepWatchdogTest, QueuedStepBeginsWhenTheOneBeforeItEnds) {
   RunSteps(20, 1, milliseconds(10));
   watchdog_.StepSubmitted(1);
