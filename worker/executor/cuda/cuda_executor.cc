@@ -200,7 +200,6 @@ absl::Status CudaExecutor::Impl::Load(const ModelFolder& folder, const CudaExecu
   loader.rank = communicator_.rank();
   loader.on_progress = options.on_progress;
   SLUICE_ASSIGN_OR_RETURN(DeviceWeights weights, LoadWeights(folder, loader));
-  SLUICE_RETURN_IF_ERROR(communicator_.WaitReady());  // the ranks have met while they loaded
   SLUICE_ASSIGN_OR_RETURN(
       model_, CudaModel::Create(folder.config(), std::move(weights), plan.workspace, bounds_,
                                 num_pages_, plan.num_sms, &communicator_));
