@@ -21,23 +21,27 @@ __device__ inline float4 Load4(const LinearOutput& output, int row, int column) 
   const int64_t stride = int64_t{output.rows} * output.outputs;
   const float* first = output.partials + int64_t{row} * output.outputs + column;
   float4 sum = {0.0f, 0.0f, 0.0f, 0.0f};
-  constexpr int kAtOnce = 4;  // loads under way before the first of them is added
-  for (int slice = 0; slice < plan.slices; ++slice) {
-    const float* from = first + slice * plan.max_pieces * stride;
-    for (int done = 0; done < pieces; done += kAtOnce, from += kAtOnce * stride) {
-      float4 parts[kAtOnce];
+  constexpr int kAtOnce = 8;  // loads under way before the first of them is added
+  const int all = plan.slices * pieces;
+  const float* from = first;
+  int piece = 0;  // within its slice
+  for (int done = 0; done < all; done += kAtOnce) {
+    float4 parts[kAtOnce];
 #pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        if (done + i < pieces) parts[i] = *reinterpret_cast<const float4*>(from + i * stride);
-      }
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (done + i >= all) break;
+      parts[i] = *reinterpret_cast<const float4*>(from);
+      const bool last = ++piece == pieces;
+      from += last ? (plan.max_pieces - pieces + 1) * stride : stride;
+      if (last) piece = 0;
+    }
 #pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        if (done + i >= pieces) break;
-        sum.x += parts[i].x;
-        sum.y += parts[i].y;
-        sum.z += parts[i].z;
-        sum.w += parts[i].w;
-      }
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (done + i >= all) break;
+      sum.x += parts[i].x;
+      sum.y += parts[i].y;
+      sum.z += parts[i].z;
+      sum.w += parts[i].w;
     }
   }
   return sum;

@@ -145,7 +145,8 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp_of_block = static_cast<int>(threadIdx.x) / 32;
   const int slice = static_cast<int>(blockIdx.x) / plan.blocks_per_slice;
-  const int warp = static_cast<int>(blockIdx.x) % plan.blocks_per_slice * kWarps + warp_of_block;
+  const int warp =
+      warp_of_block * plan.blocks_per_slice + static_cast<int>(blockIdx.x) % plan.blocks_per_slice;
   const int first_unit = warp * plan.units_per_warp;
   const int num_units = min(plan.units_per_warp, plan.units_per_slice() - first_unit);
   uint8_t* ring = shared + warp_of_block * kStages * kTileBytes;

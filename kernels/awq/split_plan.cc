@@ -16,10 +16,11 @@ SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int
   plan.groups_per_slice = inputs / kGroupInputs / slices;
   plan.warps_per_block = warps_per_block;
   const int units = plan.units_per_slice();
-  const int warps = std::max(1, num_blocks / slices) * warps_per_block;
+  const int blocks = std::max(1, num_blocks / slices);
+  const int warps = blocks * warps_per_block;
   plan.units_per_warp = (units + warps - 1) / warps;
   const int used_warps = (units + plan.units_per_warp - 1) / plan.units_per_warp;
-  plan.blocks_per_slice = (used_warps + warps_per_block - 1) / warps_per_block;
+  plan.blocks_per_slice = std::min(blocks, used_warps);
   for (int tile = 0; tile < plan.num_tiles; ++tile) {
     plan.max_pieces = std::max(plan.max_pieces, plan.NumPieces(tile));
   }

@@ -3,9 +3,9 @@
 // lie. The work is one unit for each tile of tile_outputs outputs and group of 128 inputs. Inputs
 // are cut into `slices` equal runs of groups, each with its own blocks (so that a block needs only
 // its slice of the activations); within a slice, units are in the order [tile][group] and every
-// warp takes the next units_per_warp of them. A warp that leaves a tile writes what it has summed
-// as one piece, so a tile of a slice has up to max_pieces of them; the next kernel adds them in
-// order.
+// warp takes the next units_per_warp of them; the warps are dealt out to the blocks in turn, so
+// that every multiprocessor has as many. A warp that leaves a tile writes what it has summed as one
+// piece, so a tile of a slice has up to max_pieces of them; the next kernel adds them in order.
 //
 // Where the warps of a block work together (medium_linear.h), the block counts as one warp.
 //
