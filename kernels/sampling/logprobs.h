@@ -40,7 +40,7 @@ struct ScoreLogits {
 LaunchResult RunScoreLogits(const ScoreLogits& score, cudaStream_t stream);
 
 // Scratch for up to so many rows of logits, for RunScoreLogits and RunSample alike (one at a time:
-// a stream orders them). Nothing has to be initialized.
+// a stream orders them): 50 KB a row of 151,936 logits. Nothing has to be initialized.
 size_t SamplerWorkspaceBytes(int max_logits, int vocab);
 
 }  // namespace sluice::kernels::sampling

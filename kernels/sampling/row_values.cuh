@@ -9,8 +9,6 @@
 
 namespace sluice::kernels::sampling {
 
-inline constexpr float kGreedyBelow = 1e-5f;
-
 __device__ inline float MinusInfinity() { return FloatOf(0xff800000u); }
 __device__ inline bool IsFinite(float x) { return fabsf(x) <= 3.402823466e+38f; }
 

@@ -16,6 +16,7 @@
 namespace sluice::kernels::sampling {
 
 inline constexpr int kMaxTopLogprobs = 20;
+inline constexpr float kGreedyBelow = 1e-5f;  // temperatures that mean greedy
 
 // One row's parameters as kernels read them; RowUpload makes them.
 struct RowParams {

@@ -97,6 +97,10 @@ LaunchResult RunSetRows(const SetRows& set, cudaStream_t stream) {
       set.upload == nullptr || reinterpret_cast<uintptr_t>(set.upload) % 8 != 0) {
     return InvalidArguments("rows of the sampler: no upload, or more rows than the state has");
   }
+  if (reinterpret_cast<uintptr_t>(set.state.marks) % 16 != 0 ||
+      reinterpret_cast<uintptr_t>(set.state.bias) % 16 != 0) {
+    return InvalidArguments("rows of the sampler: marks and bias must be aligned to 16 bytes");
+  }
   const dim3 grid(kBlocksPerRow, static_cast<unsigned>(set.num_rows));
   const LaunchResult result =
       AfterLaunch(device::Launch(BeginRowsKernel, grid, kThreads, 0, stream, set),

@@ -20,8 +20,6 @@ using kernels::sampling::RowInit;
 using kernels::sampling::RowUpload;
 using kernels::sampling::SampleStatus;
 
-constexpr float kGreedyBelow = 1e-5f;  // kernels/sampling/row_upload.h
-
 // Offsets of the sampler's arrays in its one allocation.
 struct SamplerLayout {
   explicit SamplerLayout(const DeviceSamplerOptions& options) {
@@ -150,7 +148,7 @@ absl::Status DeviceSampler::Sample(const LogitsView& logits, const StepBatch& ba
   any_logprobs_ = false;
   for (const StepBatch::SampledRow& row : batch.sampled_rows) {
     const SamplingParams& params = table.row(row.row).sampling->params;
-    any_random |= params.temperature >= kGreedyBelow;
+    any_random |= params.temperature >= kernels::sampling::kGreedyBelow;
     any_logprobs_ |= params.logprobs.has_value();
   }
   return ToStatus(
