@@ -34,7 +34,7 @@ fi
 binaries=(bin/sluice bin/sluice-gateway bin/sluice-worker)
 # What only a build with CUDA has. SLUICE_SOURCE_DIR and SLUICE_BINARY_DIR tell moved tests where their data is.
 gpu_programs=()
-for file in lib/libsluice_cuda.so tests/{kernels_cuda,cuda_weights,cuda_executor,nccl_multi_gpu}_test \
+for file in lib/libsluice_cuda.so tests/{kernels_cuda,cuda_weights,cuda_executor,nccl_multi_gpu,gpu_group}_test \
   bench/{cuda_kernel,cuda_step,cuda_engine,collective}_bench; do
   if ninja -C build -t query "$file" >/dev/null 2>&1; then gpu_programs+=("$file"); fi
 done

@@ -79,7 +79,8 @@ wanted() { grep -qE "$only" <<<"$1" && [ -x "$package/libexec/$1" ]; }
 case "$what" in
   tests)
     names=(kernels_cuda_test cuda_weights_test cuda_executor_test)
-    [ "$gpus" -lt 2 ] || names+=(nccl_multi_gpu_test)
+    [ "$gpus" -lt 2 ] || names+=(nccl_multi_gpu_test gpu_group_test)
+    export SLUICE_TEST_WORKER=$package/bin/sluice-worker
     for name in "${names[@]}"; do
       if wanted "$name"; then run_tests "$name" "$package/libexec/$name"; fi
     done
@@ -112,7 +113,7 @@ case "$what" in
     fi
     ;;
   e2e)
-    SLUICE_BINARY_DIR=$package python3 -B -m pytest -q -p no:cacheprovider "$source_dir/tests/e2e" -k "not quickstart" \
+    SLUICE_TEST_DEVICE=cuda SLUICE_BINARY_DIR=$package python3 -B -m pytest -q -p no:cacheprovider "$source_dir/tests/e2e" -k "not quickstart" \
       >"$out/e2e.log" 2>&1
     count e2e $?
     tail -n 15 "$out/e2e.log"

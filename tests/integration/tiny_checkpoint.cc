@@ -9,6 +9,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/source_dirs.h"
+
 namespace sluice::integration {
 namespace {
 
@@ -75,11 +77,9 @@ const std::string& TinyCheckpoint() {
     std::ofstream(tokenizer) << TinyTokenizer();
     const std::string output = (ScratchDir() / "tiny").string();
     const std::string command =
-        std::string("python3 " SLUICE_SOURCE_DIR
-                    "/deploy/demo_model/random_checkpoint.py --tokenizer ") +
-        tokenizer.string() +
-        " --chat-template " SLUICE_SOURCE_DIR "/deploy/demo_model/chat_template.jinja --output " +
-        output + " --hidden-size 256 --intermediate-size 512 --layers 2 --heads 4 --kv-heads 4 >&2";
+        "python3 " + SourceDir() + "/deploy/demo_model/random_checkpoint.py --tokenizer " +
+        tokenizer.string() + " --chat-template " + SourceDir() +
+        "/deploy/demo_model/chat_template.jinja --output " + output + " --hidden-size 256 --intermediate-size 512 --layers 2 --heads 4 --kv-heads 4 >&2";
     EXPECT_EQ(std::system(command.c_str()), 0);
     return output;
   }();

@@ -143,8 +143,7 @@ int RunRank(const WorkerOptions& options, const ServedModel& model, WorkerMetric
   std::thread([&options, rank] {
     const absl::Status status = rank->Run();
     if (!status.ok()) spdlog::critical("rank {} ends: {}", options.rank, status.ToString());
-    const bool refused = absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status);
-    Exit(status.ok() ? kExitOk : refused ? kExitConfiguration : kExitFailure);
+    Exit(status.ok() ? kExitOk : IsRefusal(status) ? kExitConfiguration : kExitFailure);
   }).detach();
   steady_clock::time_point stop_until = steady_clock::time_point::max();
   steady_clock::time_point lost_until = steady_clock::time_point::max();

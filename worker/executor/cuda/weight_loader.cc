@@ -177,6 +177,9 @@ absl::StatusOr<DeviceWeights> LoadWeights(const ModelFolder& folder,
       cudaMemcpy(weights.arena.As<void>(layout.inv_freq), inv_freq.data(),
                  inv_freq.size() * sizeof(float), cudaMemcpyHostToDevice),
       "copying the rotary frequencies to the device"));
+  // A copy from ordinary memory may return before it has arrived.
+  SLUICE_RETURN_IF_ERROR(
+      device::ToStatus(cudaStreamSynchronize(nullptr), "waiting for the rotary frequencies"));
   std::vector<LoadPiece> pieces =
       PlanLoad(config, layout, options.rank, folder.tp_size(), options.slot_bytes);
   if (checkpoint != nullptr) SortAsStored(*checkpoint, &pieces);
