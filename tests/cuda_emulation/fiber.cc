@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 // Saves what the System V ABI wants kept, the stack pointer into *save, and takes the other stack.
 extern "C" void SluiceSwitchStack(void** save, void* load);
@@ -45,23 +46,40 @@ SluiceEnterFiber:
 namespace sluice::cuda_emulation {
 namespace {
 
-constexpr size_t kGuardBytes = 4096;
+std::vector<char*>& FreeStacks() {
+  static auto* stacks = new std::vector<char*>;
+  return *stacks;
+}
 
-char* MapStack() {
-  void* memory = mmap(nullptr, kGuardBytes + Fiber::kStackBytes, PROT_READ | PROT_WRITE,
+char* MapStacks(size_t bytes_of_one) {
+  void* memory = mmap(nullptr, Fiber::kMaxFibers * bytes_of_one, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED || mprotect(memory, kGuardBytes, PROT_NONE) != 0) {
-    std::perror("a fiber's stack");
+  if (memory == MAP_FAILED) {
+    std::perror("the fibers' stacks");
     std::abort();
   }
-  return static_cast<char*>(memory);
+  auto* stacks = static_cast<char*>(memory);
+  for (size_t i = 0; i < Fiber::kMaxFibers; ++i) FreeStacks().push_back(stacks + i * bytes_of_one);
+  return stacks;
+}
+
+char* TakeStack() {
+  if (FreeStacks().empty()) {
+    std::fprintf(stderr, "too many fibers\n");
+    std::abort();
+  }
+  char* stack = FreeStacks().back();
+  FreeStacks().pop_back();
+  return stack;
 }
 
 }  // namespace
 
-Fiber::Fiber() : memory_(MapStack()) {}
+char* const Fiber::stacks_ = MapStacks(kGuardBytes + kStackBytes);
 
-Fiber::~Fiber() { munmap(memory_, kGuardBytes + kStackBytes); }
+Fiber::Fiber() : memory_(TakeStack()) { mprotect(memory_, kGuardBytes, PROT_NONE); }
+
+Fiber::~Fiber() { FreeStacks().push_back(memory_); }
 
 void Fiber::Start(void (*entry)(void*), void* argument) {
   auto** top = reinterpret_cast<void**>(memory_ + kGuardBytes + kStackBytes);

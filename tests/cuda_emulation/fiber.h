@@ -12,6 +12,14 @@ class Fiber {
  public:
   // Below the stack lies a page that faults.
   static constexpr size_t kStackBytes = 64 * 1024;
+  // So many fibers can be at a time.
+  static constexpr size_t kMaxFibers = 1024;
+
+  // Whether an address is on some fiber's stack.
+  static bool IsOnStack(const void* address) {
+    return static_cast<size_t>(static_cast<const char*>(address) - stacks_) <
+           kMaxFibers * (kGuardBytes + kStackBytes);
+  }
 
   Fiber();
   ~Fiber();
@@ -27,7 +35,10 @@ class Fiber {
   void Suspend();
 
  private:
-  char* const memory_;
+  static constexpr size_t kGuardBytes = 4096;
+  static char* const stacks_;  // of all fibers, in a row
+
+  char* const memory_;            // the guard page and the stack
   void* own_stack_ = nullptr;     // where the fiber goes on
   void* caller_stack_ = nullptr;  // where its caller does
 };

@@ -96,12 +96,14 @@ Placement Find(const void* pointer, size_t bytes) {
     const auto& [address, allocation] = *std::prev(after);
     const uintptr_t end = address + allocation.bytes;
     if (Address(pointer) < end) {
-      return {allocation.kind, allocation.device, Address(pointer) + bytes <= end};
+      const auto* begin = reinterpret_cast<const uint8_t*>(address);
+      return {allocation.kind, allocation.device, Address(pointer) + bytes <= end, begin,
+              begin + allocation.bytes};
     }
   }
   // A range that begins in ordinary memory may still run into an allocation.
   const bool runs_in = after != heap.allocations.end() && Address(pointer) + bytes > after->first;
-  return {MemoryKind::kPageable, 0, !runs_in};
+  return {MemoryKind::kPageable, 0, !runs_in, nullptr, nullptr};
 }
 
 size_t AllocatedBytes(int device) {

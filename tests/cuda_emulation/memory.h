@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace sluice::cuda_emulation {
 
@@ -21,6 +22,7 @@ struct Placement {
   MemoryKind kind = MemoryKind::kPageable;
   int device = 0;
   bool whole = true;
+  const uint8_t *begin = nullptr, *end = nullptr;  // the allocation
 };
 Placement Find(const void* pointer, size_t bytes);
 

@@ -121,7 +121,8 @@ void WaitForAllStreams() {
   for (const Mark& mark : marks) mark.Wait();
 }
 
-cudaError_t Launch(const GridConfig& config, cudaStream_t stream, Work body) {
+cudaError_t Launch(const GridConfig& config, cudaStream_t stream, KernelCall call,
+                   std::shared_ptr<const void> arguments) {
   if (!IsLaunchable(config)) return Report(cudaErrorInvalidConfiguration);
   Runtime& runtime = TheRuntime();
   const std::lock_guard<std::mutex> lock(runtime.mutex);
@@ -130,7 +131,9 @@ cudaError_t Launch(const GridConfig& config, cudaStream_t stream, Work body) {
       (allowed == runtime.shared_bytes.end() ? kDefaultSharedBytes : allowed->second)) {
     return Report(cudaErrorInvalidValue);
   }
-  return SubmitLocked(stream, [config, body = std::move(body)] { RunGrid(config, body); });
+  return SubmitLocked(stream, [config, call, arguments = std::move(arguments)] {
+    RunGrid(config, [&] { call(config.kernel, arguments.get()); });
+  });
 }
 
 cudaError_t AllowSharedBytes(const void* kernel, size_t bytes) {

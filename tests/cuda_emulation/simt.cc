@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/cuda_emulation/simt.h"
 
+#include <link.h>
 #include <signal.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdio>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "tests/cuda_emulation/fiber.h"
+#include "tests/cuda_emulation/memory.h"
 #include "tests/cuda_emulation/symbol_name.h"
 
 // Where the kernels find themselves (include/cuda_runtime.h).
@@ -122,6 +125,10 @@ class SharedMemory {
     }
     return true;
   }
+  // Of the room for dynamic shared memory, whatever this block has of it.
+  bool IsNear(const uint8_t* pointer) const {
+    return pointer >= begin_ && pointer < begin_ + kBytes;
+  }
   bool Contains(const uint8_t* pointer, size_t bytes) const {
     return Within(pointer, bytes, data_, data_ + bytes_) ||
            Within(pointer, bytes, sluice_static_shared_begin, sluice_static_shared_end);
@@ -143,6 +150,33 @@ class SharedMemory {
   size_t bytes_ = 0;
 };
 
+struct Range {
+  const uint8_t* begin = nullptr;
+  const uint8_t* end = nullptr;
+};
+
+// Where the program, or the library that this is linked into, lies in memory.
+Range OwnImage() {
+  Range image;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* argument) {
+        Range module;
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& segment = info->dlpi_phdr[i];
+          if (segment.p_type != PT_LOAD) continue;
+          const auto* begin = reinterpret_cast<const uint8_t*>(info->dlpi_addr + segment.p_vaddr);
+          if (module.begin == nullptr) module.begin = begin;
+          module.end = begin + segment.p_memsz;  // segments ascend
+        }
+        const auto* own = reinterpret_cast<const uint8_t*>(&RunGrid);
+        if (own < module.begin || own >= module.end) return 0;
+        *static_cast<Range*>(argument) = module;
+        return 1;
+      },
+      &image);
+  return image;
+}
+
 // Everything about the grid that runs; there is one at a time.
 struct Machine {
   std::mutex mutex;  // held while a grid runs
@@ -156,6 +190,11 @@ struct Machine {
   int num_alive = 0;
   int num_at_barrier = 0;
   Thread* current = nullptr;
+  // Allocations that the grid has used, so that they are found fast.
+  const Range image = OwnImage();
+  Range arguments;
+  Range ranges[8];
+  size_t next_range = 0;
 };
 
 Machine& the_machine = *new Machine;  // outlives the threads of streams
@@ -379,6 +418,9 @@ void RunGrid(const GridConfig& config, const std::function<void()>& body) {
     machine.threads.push_back(std::make_unique<Thread>());
   }
   machine.shared.Resize(config.shared_bytes);
+  std::fill(std::begin(machine.ranges), std::end(machine.ranges), Range{});
+  const auto* arguments = static_cast<const uint8_t*>(config.arguments);
+  machine.arguments = {arguments, arguments + config.argument_bytes};
   blockDim = config.block;
   gridDim = config.grid;
   Draws draws(machine.seed);
@@ -476,6 +518,29 @@ void CheckShared(const void* pointer, size_t bytes, Place place) {
   if (!TheMachine().shared.Contains(static_cast<const uint8_t*>(pointer), bytes)) {
     Fail("an address outside of the block's shared memory", place);
   }
+}
+
+void CheckAccessBeyondStacks(const void* pointer, size_t bytes) {
+  if (!Fiber::IsOnStack(__builtin_frame_address(0))) return;
+  const auto* at = static_cast<const uint8_t*>(pointer);
+  Machine& machine = TheMachine();
+  // Constants and static shared memory.
+  if (at >= machine.image.begin && at < machine.image.end) return;
+  if (machine.shared.Contains(at, bytes)) return;
+  if (at >= machine.arguments.begin && at + bytes <= machine.arguments.end) return;
+  for (const Range& range : machine.ranges) {
+    if (at >= range.begin && at + bytes <= range.end) return;
+  }
+  const Placement placement = Find(pointer, bytes);
+  if (placement.kind == MemoryKind::kPageable || !placement.whole) {
+    std::fprintf(stderr,
+                 "CUDA emulation: access to %zu bytes at %p, which are no memory of the %s\n",
+                 bytes, pointer, machine.shared.IsNear(at) ? "block" : "device");
+    PrintContext(stderr);
+    std::abort();
+  }
+  machine.ranges[machine.next_range++ % std::size(machine.ranges)] = {placement.begin,
+                                                                      placement.end};
 }
 
 void Fail(const char* problem, Place place) {

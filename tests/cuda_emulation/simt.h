@@ -5,9 +5,8 @@
 // only in one order does not stay right for long.
 //
 // Mistakes end the process with the kernel, block, thread and line: a barrier or warp operation
-// that a thread misses, lanes that meet at different operations, misaligned or stray accesses of
-// copies and matrix loads, writes around the dynamic shared memory. Shared memory is NaN (0xff)
-// before each block.
+// that a thread misses, lanes that meet at different operations, accesses that are misaligned or of
+// memory that a GPU does not see. Shared memory is NaN (0xff) before each block.
 //
 // Kernels use this through tests/cuda_emulation/include and kernels/device. Only one grid runs at a
 // time, whichever threads ask.
@@ -18,6 +17,7 @@
 #include <functional>
 #include <source_location>
 
+#include "tests/cuda_emulation/fiber.h"
 #include "tests/cuda_emulation/include/vector_types.h"
 
 namespace sluice::cuda_emulation {
@@ -34,6 +34,8 @@ struct GridConfig {
   const void* kernel = nullptr;  // the function, for messages
   dim3 grid, block;
   size_t shared_bytes = 0;
+  const void* arguments = nullptr;  // the kernel's own copies, which it may read
+  size_t argument_bytes = 0;
 };
 
 // Runs body once for every thread. REQUIRES: the sizes are what a GPU would launch.
@@ -66,6 +68,13 @@ void WaitCopies(int pending_groups);
 // REQUIRES to hold, or ends the process: [pointer, pointer + bytes) is aligned to `bytes` and lies
 // in the block's shared memory.
 void CheckShared(const void* pointer, size_t bytes, Place place);
+
+// Of a plain access by a kernel: in the device's or pinned memory, in the block's shared memory or
+// on a thread's stack, or the process ends. Does nothing when the caller is not a kernel.
+void CheckAccessBeyondStacks(const void* pointer, size_t bytes);
+inline void CheckAccess(const void* pointer, size_t bytes) {
+  if (!Fiber::IsOnStack(pointer)) CheckAccessBeyondStacks(pointer, bytes);
+}
 
 [[noreturn]] void Fail(const char* problem, Place place);
 

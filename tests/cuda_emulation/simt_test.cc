@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <random>
 #include <vector>
 
@@ -208,6 +209,16 @@ TEST(Simt, SharedMemoryIsNanAtFirst) {
 TEST_F(SimtDeath, ReportsWritesAroundSharedMemory) {
   EXPECT_DEATH(OnDevice(1, 1, 100, [] { DynamicShared()[100] = 1; }), "around its dynamic shared");
   EXPECT_DEATH(OnDevice(1, 1, 100, [] { DynamicShared()[-1] = 1; }), "around its dynamic shared");
+}
+
+// What the kernels' own code is compiled to call (access_hooks.cc).
+TEST_F(SimtDeath, ReportsAccessesOfTheHostsMemory) {
+  const auto heap = std::make_unique<int>(1);
+  const int* host = heap.get();
+  EXPECT_DEATH(OnDevice(1, 1, 64, [=] { CheckAccess(host, 4); }), "no memory of the device");
+  EXPECT_DEATH(OnDevice(1, 1, 64, [] { CheckAccess(DynamicShared() + 62, 4); }),
+               "no memory of the block");
+  CheckAccess(host, 4);  // by the host
 }
 
 alignas(16) const float kNumbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};

@@ -17,7 +17,7 @@ struct Shuffle {
   uint64_t result = ~uint64_t{0};
 };
 
-inline void DoShuffle(void* const (&operands)[kWarpLanes]) {
+[[gnu::no_sanitize_address]] inline void DoShuffle(void* const (&operands)[kWarpLanes]) {
   for (void* operand : operands) {
     if (operand == nullptr) continue;
     auto* own = static_cast<Shuffle*>(operand);
@@ -45,7 +45,7 @@ struct Reduction {
 };
 
 template <typename T, typename Combine>
-void DoReduction(void* const (&operands)[kWarpLanes]) {
+[[gnu::no_sanitize_address]] void DoReduction(void* const (&operands)[kWarpLanes]) {
   bool first = true;
   T result = {};
   for (void* operand : operands) {

@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <tuple>
 #include <type_traits>
 
 #include "tests/cuda_emulation/launch.h"
@@ -13,10 +15,18 @@
 namespace sluice::kernels::device {
 
 template <typename... Params>
+void CallKernel(const void* kernel, const void* arguments) {
+  std::apply(reinterpret_cast<void (*)(Params...)>(const_cast<void*>(kernel)),
+             *static_cast<const std::tuple<Params...>*>(arguments));
+}
+
+template <typename... Params>
 cudaError_t Launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
                    cudaStream_t stream, std::type_identity_t<Params>... args) {
-  return cuda_emulation::Launch({reinterpret_cast<const void*>(kernel), grid, block, shared_bytes},
-                                stream, [kernel, args...] { kernel(args...); });
+  const auto arguments = std::make_shared<const std::tuple<Params...>>(args...);
+  return cuda_emulation::Launch({reinterpret_cast<const void*>(kernel), grid, block, shared_bytes,
+                                 arguments.get(), sizeof(*arguments)},
+                                stream, CallKernel<Params...>, arguments);
 }
 
 template <typename... Params>

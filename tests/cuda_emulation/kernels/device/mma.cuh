@@ -15,8 +15,12 @@ namespace emulated {
 
 using Operands = void* const (&)[cuda_emulation::kWarpLanes];
 
-inline float Low(uint32_t pair) { return std::bit_cast<float>(pair << 16); }
-inline float High(uint32_t pair) { return std::bit_cast<float>(pair & 0xffff0000u); }
+[[gnu::no_sanitize_address]] inline float Low(uint32_t pair) {
+  return std::bit_cast<float>(pair << 16);
+}
+[[gnu::no_sanitize_address]] inline float High(uint32_t pair) {
+  return std::bit_cast<float>(pair & 0xffff0000u);
+}
 
 struct Mma {
   float (&c)[4];
@@ -24,7 +28,8 @@ struct Mma {
   const uint32_t (&b)[2];
 };
 
-inline void DoMma(Operands operands) {
+// The emulator's own work: not what checks of kernels' accesses are for.
+[[gnu::no_sanitize_address]] inline void DoMma(Operands operands) {
   float a[16][16], b[16][8], c[16][8];  // a: [k][row]
   for (int lane = 0; lane < cuda_emulation::kWarpLanes; ++lane) {
     const Mma& own = *static_cast<const Mma*>(operands[lane]);
@@ -61,7 +66,7 @@ struct MatrixLoad {
 };
 
 template <bool kTransposed>
-void DoLoadMatrix4(Operands operands) {
+[[gnu::no_sanitize_address]] void DoLoadMatrix4(Operands operands) {
   for (int lane = 0; lane < cuda_emulation::kWarpLanes; ++lane) {
     const int g = lane / 4, t = lane % 4;
     for (int i = 0; i < 4; ++i) {
@@ -75,7 +80,7 @@ void DoLoadMatrix4(Operands operands) {
   }
 }
 
-inline void DoTransposeMatrix(Operands operands) {
+[[gnu::no_sanitize_address]] inline void DoTransposeMatrix(Operands operands) {
   uint32_t in[cuda_emulation::kWarpLanes];
   for (int lane = 0; lane < cuda_emulation::kWarpLanes; ++lane) {
     in[lane] = *static_cast<const uint32_t*>(operands[lane]);
