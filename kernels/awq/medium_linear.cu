@@ -208,8 +208,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int block = static_cast<int>(blockIdx.x) / row_blocks;
   const int first_row = static_cast<int>(blockIdx.x) % row_blocks * kRows;
   const int groups = plan.groups_per_slice;
-  const int first_unit = block * plan.units_per_warp;
-  const int num_units = min(plan.units_per_warp, plan.units_per_slice() - first_unit);
+  const int first_unit = block * plan.units_per_block;
+  const int num_units = min(plan.units_per_block, plan.units_per_slice() - first_unit);
 
   SplitUnit unit = plan.UnitAt(first_unit), ahead = unit;
 #pragma unroll
@@ -243,7 +243,7 @@ __global__ void __launch_bounds__(kThreads, 1)
               stage + own_x, lane, sums);
     }
     float* piece = linear.partials +
-                   int64_t{block - plan.FirstWarp(unit.tile)} * linear.rows * linear.weight.outputs;
+                   int64_t{plan.Piece(0, block, unit.tile)} * linear.rows * linear.weight.outputs;
     WritePiece(linear, piece, first_row + own_row,
                unit.tile * kBlockTiles + output_warp * kWarpTiles, lane, sums);
     unit = {unit.tile + 1, 0};
@@ -267,8 +267,7 @@ LaunchResult Launch(const MediumLinear& linear, cudaStream_t stream) {
 }  // namespace
 
 SplitPlan PlanMediumLinear(int outputs, int inputs, int rows, int num_sms) {
-  return MakeSplitPlan(outputs, inputs, 1, std::max(1, num_sms / RowBlocks(rows)), 1,
-                       kBlockOutputs);
+  return MakeSplitPlan(outputs, inputs, 1, std::max(1, num_sms / RowBlocks(rows)), kBlockOutputs);
 }
 
 LaunchResult RunMediumLinear(const MediumLinear& linear, cudaStream_t stream) {
@@ -279,7 +278,7 @@ LaunchResult RunMediumLinear(const MediumLinear& linear, cudaStream_t stream) {
   if (weight.outputs % kTileOutputs != 0 || weight.inputs % kGroupInputs != 0 ||
       linear.plan.tile_outputs != kBlockOutputs || linear.plan.slices != 1 ||
       linear.plan.num_tiles != (weight.outputs + kBlockOutputs - 1) / kBlockOutputs ||
-      linear.plan.groups_per_slice != weight.groups() || linear.plan.warps_per_block != 1) {
+      linear.plan.groups_per_slice != weight.groups()) {
     return InvalidArguments("AWQ medium linear: the plan is not for this weight");
   }
   const int row_blocks = RowBlocks(linear.rows);

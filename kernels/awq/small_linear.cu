@@ -54,27 +54,29 @@ __device__ void AddTile(const uint8_t* record, ScaleType scale_type, const __nv_
   const TileScales scales(record, scale_type, lane);
 #pragma unroll
   for (int chunk = 0; chunk < 2; ++chunk) {
-    uint4 tokens_of[kTokenTiles][2];
+    const uint4 packed[2] = {words[chunk * 32 + lane], words[(2 + chunk) * 32 + lane]};
 #pragma unroll
-    for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
-      const auto* row =
-          reinterpret_cast<const uint4*>(x + tokens * kTokens * row_stride + 64 * chunk);
-      tokens_of[tokens][0] = row[0];
-      tokens_of[tokens][1] = row[1];
-    }
+    for (int pair = 0; pair < 2; ++pair) {  // of steps: what 16 bytes of a row of x hold
+      uint4 tokens_of[kTokenTiles];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const uint4 packed = words[(half * 2 + chunk) * 32 + lane];
-      const uint32_t steps[4] = {packed.x, packed.y, packed.z, packed.w};
+      for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
+        tokens_of[tokens] = *reinterpret_cast<const uint4*>(x + tokens * kTokens * row_stride +
+                                                            64 * chunk + 8 * pair);
+      }
 #pragma unroll
-      for (int step = 0; step < 4; ++step) {
-        uint32_t a[4];
-        Widen(steps[step], scales.zeros[half], a);
+      for (int half = 0; half < 2; ++half) {
+        const uint4& word = packed[half];
+        const uint32_t steps[2] = {pair == 0 ? word.x : word.z, pair == 0 ? word.y : word.w};
 #pragma unroll
-        for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
-          const uint4& pair = tokens_of[tokens][step / 2];
-          const uint32_t b[2] = {step % 2 == 0 ? pair.x : pair.z, step % 2 == 0 ? pair.y : pair.w};
-          device::Mma16x8x16(group.value[half][tokens], a, b);
+        for (int step = 0; step < 2; ++step) {
+          uint32_t a[4];
+          Widen(steps[step], scales.zeros[half], a);
+#pragma unroll
+          for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
+            const uint4& both = tokens_of[tokens];
+            const uint32_t b[2] = {step == 0 ? both.x : both.z, step == 0 ? both.y : both.w};
+            device::Mma16x8x16(group.value[half][tokens], a, b);
+          }
         }
       }
     }
@@ -92,26 +94,63 @@ __device__ void AddTile(const uint8_t* record, ScaleType scale_type, const __nv_
   }
 }
 
-template <int kTokenTiles>
-__device__ void WritePiece(const SmallLinear& linear, int slice, int warp, int tile, int lane,
-                           const Sums<kTokenTiles>& sums) {
-  const SplitPlan& plan = linear.plan;
-  const int piece = warp - plan.FirstWarp(tile);
-  const int64_t outputs = linear.weight.outputs;
-  float* out = linear.partials + int64_t{slice * plan.max_pieces + piece} * linear.rows * outputs;
-  const int first_output = tile * kTileOutputs + lane / 4;
+// Hands a warp's sums of a tile, by token and output of the tile, to `take`.
+template <int kTokenTiles, typename Take>
+__device__ void ForEachSum(const Sums<kTokenTiles>& sums, int lane, Take take) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
 #pragma unroll
     for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int row = tokens * kTokens + 2 * (lane % 4) + i % 2;
-        if (row < linear.rows) {
-          out[row * outputs + first_output + 16 * half + 8 * (i / 2)] = sums.value[half][tokens][i];
-        }
+        take(tokens * kTokens + 2 * (lane % 4) + i % 2, lane / 4 + 16 * half + 8 * (i / 2),
+             sums.value[half][tokens][i]);
       }
     }
+  }
+}
+
+// A block's units, of one slice. Each of its warps takes the next per_warp of them.
+struct BlockRun {
+  int begin, end, per_warp;
+
+  __device__ BlockRun(const SplitPlan& plan, int block)
+      : begin(block * plan.units_per_block),
+        end(min(begin + plan.units_per_block, plan.units_per_slice())),
+        per_warp((plan.units_per_block + kWarps - 1) / kWarps) {}
+
+  __device__ int WarpBegin(int warp) const { return min(begin + warp * per_warp, end); }
+};
+
+// The block's piece of a tile: [rows][outputs], at the tile's first output.
+__device__ float* PieceOf(const SmallLinear& linear, int slice, int block, int tile) {
+  return linear.partials +
+         int64_t{linear.plan.Piece(slice, block, tile)} * linear.rows * linear.weight.outputs +
+         tile * kTileOutputs;
+}
+
+// What several warps have of a tile lies in shared memory, a warp's at parts + warp * stride: what
+// it has of the tile it began in, then of the one it ended in, if that is another. Adds up each
+// tile in the order of warps. Tiles within a single warp's units are written already.
+template <int kTokenTiles>
+__device__ void AddParts(const SmallLinear& linear, int slice, int block, const BlockRun& run,
+                         const float* parts, int stride) {
+  constexpr int kValues = kTokenTiles * kTokens * kTileOutputs;
+  static_assert(kThreads % kValues == 0);
+  const int groups = linear.plan.groups_per_slice;
+  const int thread = static_cast<int>(threadIdx.x), value = thread % kValues;
+  const int token = value / kTileOutputs, output = value % kTileOutputs;
+  if (token >= linear.rows) return;
+  for (int tile = run.begin / groups + thread / kValues; tile * groups < run.end;
+       tile += kThreads / kValues) {
+    const int first_warp = (max(tile * groups, run.begin) - run.begin) / run.per_warp;
+    const int last_warp = (min((tile + 1) * groups, run.end) - 1 - run.begin) / run.per_warp;
+    const bool began = run.WarpBegin(first_warp) / groups == tile;
+    const bool ended = (run.WarpBegin(first_warp + 1) - 1) / groups == tile;
+    if (!began && !ended) continue;
+    float sum = parts[first_warp * stride + (began ? 0 : kValues) + value];
+    for (int warp = first_warp + 1; warp <= last_warp; ++warp) sum += parts[warp * stride + value];
+    PieceOf(linear, slice, block, tile)[int64_t{token} * linear.weight.outputs + output] = sum;
   }
 }
 
@@ -143,23 +182,29 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
   uint8_t* const shared = device::DynamicShared();
   const SplitPlan& plan = linear.plan;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int warp_of_block = static_cast<int>(threadIdx.x) / 32;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
   const int slice = static_cast<int>(blockIdx.x) / plan.blocks_per_slice;
-  const int warp =
-      warp_of_block * plan.blocks_per_slice + static_cast<int>(blockIdx.x) % plan.blocks_per_slice;
-  const int first_unit = warp * plan.units_per_warp;
-  const int num_units = min(plan.units_per_warp, plan.units_per_slice() - first_unit);
-  uint8_t* ring = shared + warp_of_block * kStages * kTileBytes;
+  const int block = static_cast<int>(blockIdx.x) % plan.blocks_per_slice;
+  const BlockRun run(plan, block);
+  const int first_unit = run.WarpBegin(warp);
+  const int num_units = run.WarpBegin(warp + 1) - first_unit;
+  uint8_t* ring = shared + warp * kStages * kTileBytes;
   const auto* tiles = static_cast<const uint8_t*>(linear.weight.tiles);
   const int groups = plan.slices * plan.groups_per_slice;
-  SplitUnit unit = plan.UnitAt(first_unit), ahead = unit;
-  // The unit `ahead`, if there is one, into a stage of the ring.
+  SplitUnit unit = plan.UnitAt(first_unit);
+  const uint8_t* record =
+      tiles +
+      (int64_t{unit.tile} * groups + slice * plan.groups_per_slice + unit.group) * kTileBytes;
+  const int to_next_tile = (groups - plan.groups_per_slice) * kTileBytes;  // over other slices
+  int group_ahead = unit.group;
+  // The next unit that has not been asked for, if there is one, into a stage of the ring.
   const auto copy_ahead = [&](int i, int stage) {
     if (i >= num_units) return;
-    const int64_t record =
-        int64_t{ahead.tile} * groups + slice * plan.groups_per_slice + ahead.group;
-    CopyRecord(ring + stage * kTileBytes, tiles + record * kTileBytes, lane);
-    ahead.Advance(plan.groups_per_slice);
+    CopyRecord(ring + stage * kTileBytes, record, lane);
+    record += kTileBytes;
+    if (++group_ahead < plan.groups_per_slice) return;
+    group_ahead = 0;
+    record += to_next_tile;
   };
 
   // Everything is on its way before anything is waited for: the activations with the first unit.
@@ -178,8 +223,10 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
   __syncthreads();
 
   const __nv_bfloat16* own_x = x + lane / 4 * row_stride + lane % 4 * 16;
-  Sums<kTokenTiles> sums;
+  const int first_tile = unit.tile;
+  Sums<kTokenTiles> sums, of_first_tile;
   sums.Clear();
+  of_first_tile.Clear();
   for (int i = 0; i < num_units; ++i) {
     // The stage that is filled was read in the round before, by all lanes of this warp.
     __syncwarp();
@@ -189,12 +236,41 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
     __syncwarp();
     AddTile<kTokenTiles>(ring + i % kStages * kTileBytes, linear.weight.scale_type,
                          own_x + unit.group * kGroupInputs, row_stride, lane, sums);
-    if (unit.group == plan.groups_per_slice - 1 || i == num_units - 1) {
-      WritePiece<kTokenTiles>(linear, slice, warp, unit.tile, lane, sums);
+    if (i == num_units - 1) break;
+    if (unit.group == plan.groups_per_slice - 1) {
+      if (unit.tile == first_tile) {
+        of_first_tile = sums;
+      } else {
+        float* piece = PieceOf(linear, slice, block, unit.tile);
+        ForEachSum(sums, lane, [&](int token, int output, float sum) {
+          if (token < linear.rows) piece[token * linear.weight.outputs + output] = sum;
+        });
+      }
       sums.Clear();
     }
     unit.Advance(plan.groups_per_slice);
   }
+
+  // Into the warp's own ring, which nothing is on its way to any more.
+  constexpr int kValues = kTokenTiles * kTokens * kTileOutputs;
+  constexpr int kRingFloats = kStages * kTileBytes / static_cast<int>(sizeof(float));
+  static_assert(2 * kValues <= kRingFloats);
+  auto* own_parts = reinterpret_cast<float*>(ring);
+  const auto keep = [&](float* part, const Sums<kTokenTiles>& of_tile) {
+    ForEachSum(of_tile, lane, [&](int token, int output, float sum) {
+      part[token * kTileOutputs + output] = sum;
+    });
+  };
+  __syncwarp();
+  if (num_units > 0 && unit.tile != first_tile) {
+    keep(own_parts, of_first_tile);
+    keep(own_parts + kValues, sums);
+  } else if (num_units > 0) {
+    keep(own_parts, sums);
+  }
+  __syncthreads();
+  AddParts<kTokenTiles>(linear, slice, block, run, reinterpret_cast<const float*>(shared),
+                        kRingFloats);
 }
 
 template <int kTokenTiles>
@@ -221,7 +297,7 @@ SplitPlan PlanSmallLinear(int outputs, int inputs, int rows, int num_sms) {
          (groups % slices != 0 || SharedBytes(inputs / slices, rows) > kMaxSharedBytes)) {
     ++slices;
   }
-  return MakeSplitPlan(outputs, inputs, slices, num_sms, kWarps, kTileOutputs);
+  return MakeSplitPlan(outputs, inputs, slices, num_sms, kTileOutputs);
 }
 
 LaunchResult RunSmallLinear(const SmallLinear& linear, cudaStream_t stream) {
@@ -231,7 +307,6 @@ LaunchResult RunSmallLinear(const SmallLinear& linear, cudaStream_t stream) {
   }
   if (weight.outputs % kTileOutputs != 0 || weight.inputs % kGroupInputs != 0 ||
       linear.plan.tile_outputs != kTileOutputs || linear.plan.num_tiles != weight.num_tiles() ||
-      linear.plan.warps_per_block != kWarps ||
       linear.plan.slices * linear.plan.groups_per_slice != weight.groups()) {
     return InvalidArguments("AWQ small linear: the plan is not for this weight");
   }

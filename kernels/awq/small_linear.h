@@ -4,7 +4,8 @@
 // widens 4 bits to bf16 (q - zero, exact), multiplies on tensor cores with the weights on the side
 // of 16 rows and the tokens on that of 8, and applies a group's scale to the fp32 sum of the group.
 //
-// The result is left as partial sums (SplitPlan); the kernel that reads them next adds them up.
+// A block adds up what its warps have of a tile. The result is left as partial sums (SplitPlan);
+// the kernel that reads them next adds them up.
 #pragma once
 
 #include <cuda_bf16.h>

@@ -7,20 +7,16 @@
 
 namespace sluice::kernels::awq {
 
-SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int warps_per_block,
-                        int tile_outputs) {
+SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int tile_outputs) {
   SplitPlan plan;
   plan.tile_outputs = tile_outputs;
   plan.num_tiles = (outputs + tile_outputs - 1) / tile_outputs;
   plan.slices = slices;
   plan.groups_per_slice = inputs / kGroupInputs / slices;
-  plan.warps_per_block = warps_per_block;
   const int units = plan.units_per_slice();
   const int blocks = std::max(1, num_blocks / slices);
-  const int warps = blocks * warps_per_block;
-  plan.units_per_warp = (units + warps - 1) / warps;
-  const int used_warps = (units + plan.units_per_warp - 1) / plan.units_per_warp;
-  plan.blocks_per_slice = std::min(blocks, used_warps);
+  plan.units_per_block = (units + blocks - 1) / blocks;
+  plan.blocks_per_slice = (units + plan.units_per_block - 1) / plan.units_per_block;
   for (int tile = 0; tile < plan.num_tiles; ++tile) {
     plan.max_pieces = std::max(plan.max_pieces, plan.NumPieces(tile));
   }

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// SplitPlan: which warp computes which part of a linear for few rows, and so where its partial sums
-// lie. The work is one unit for each tile of tile_outputs outputs and group of 128 inputs. Inputs
-// are cut into `slices` equal runs of groups, each with its own blocks (so that a block needs only
-// its slice of the activations); within a slice, units are in the order [tile][group] and every
-// warp takes the next units_per_warp of them; the warps are dealt out to the blocks in turn, so
-// that every multiprocessor has as many. A warp that leaves a tile writes what it has summed as one
+// SplitPlan: which block computes which part of a linear for few rows, and so where its partial
+// sums lie. The work is one unit for each tile of tile_outputs outputs and group of 128 inputs.
+// Inputs are cut into `slices` equal runs of groups, each with its own blocks (so that a block
+// needs only its slice of the activations); within a slice, units are in the order [tile][group]
+// and every block takes the next units_per_block of them. What a block has summed of a tile is one
 // piece, so a tile of a slice has up to max_pieces of them; the next kernel adds them in order.
-//
-// Where the warps of a block work together (medium_linear.h), the block counts as one warp.
 //
 // A pure function of the shape: the order of summation is the same run after run.
 #pragma once
@@ -36,20 +33,23 @@ struct SplitPlan {
   int groups_per_slice = 0;  // of inputs
   int slices = 0;            // 0: no partial sums
   int blocks_per_slice = 0;
-  int warps_per_block = 0;
-  int units_per_warp = 0;
+  int units_per_block = 0;
   int max_pieces = 0;
 
   SLUICE_HOST_DEVICE int units_per_slice() const { return num_tiles * groups_per_slice; }
   SLUICE_HOST_DEVICE SplitUnit UnitAt(int unit) const {
     return {unit / groups_per_slice, unit % groups_per_slice};
   }
-  // The first warp (within the slice) that works on a tile, and how many do.
-  SLUICE_HOST_DEVICE int FirstWarp(int tile) const {
-    return tile * groups_per_slice / units_per_warp;
+  // The first block (within the slice) that works on a tile, and how many do.
+  SLUICE_HOST_DEVICE int FirstBlock(int tile) const {
+    return tile * groups_per_slice / units_per_block;
   }
   SLUICE_HOST_DEVICE int NumPieces(int tile) const {
-    return ((tile + 1) * groups_per_slice - 1) / units_per_warp - FirstWarp(tile) + 1;
+    return ((tile + 1) * groups_per_slice - 1) / units_per_block - FirstBlock(tile) + 1;
+  }
+  // Which piece of partials a block (within the slice) writes for a tile.
+  SLUICE_HOST_DEVICE int Piece(int slice, int block, int tile) const {
+    return slice * max_pieces + block - FirstBlock(tile);
   }
   // partials is f32 [slices * max_pieces][rows][outputs].
   SLUICE_HOST_DEVICE int64_t PartialFloats(int rows, int outputs) const {
@@ -58,7 +58,6 @@ struct SplitPlan {
 };
 
 // inputs a multiple of 128. num_blocks: at most so many run at once. slices divides inputs / 128.
-SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int warps_per_block,
-                        int tile_outputs);
+SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int tile_outputs);
 
 }  // namespace sluice::kernels::awq

@@ -105,12 +105,15 @@ void SmallLinearTest::ExpectCpus(int inputs, int outputs, ScaleType scale_type) 
   std::vector<float> expected(size_t{kMaxSmallRows} * outputs);
   cpu::Linear(reference, x_floats.data(), inputs, kMaxSmallRows, expected.data(), outputs, pool_);
   const DeviceArray<__nv_bfloat16> x_device(x);
-  for (int rows = 1; rows <= kMaxSmallRows; ++rows) {
+  // Each number of rows on this GPU, and by a single block, whose warps then have tiles to
+  // themselves.
+  for (int i = 1; i <= 2 * kMaxSmallRows; ++i) {
+    const int rows = (i + 1) / 2, num_sms = i % 2 == 0 ? NumSms() : 1;
     SmallLinear linear;
     linear.weight = device.packed;
     linear.x = x_device.get();
     linear.rows = rows;
-    linear.plan = PlanSmallLinear(outputs, inputs, rows, NumSms());
+    linear.plan = PlanSmallLinear(outputs, inputs, rows, num_sms);
     DeviceArray<float> partials(static_cast<size_t>(linear.plan.PartialFloats(rows, outputs)));
     linear.partials = partials.get();
     ExpectOk(RunSmallLinear(linear, nullptr));
@@ -129,7 +132,7 @@ void SmallLinearTest::ExpectCpus(int inputs, int outputs, ScaleType scale_type) 
           }
         }
         ASSERT_NEAR(sum, expected[size_t{1} * row * outputs + n], tolerance)
-            << rows << " rows, row " << row << ", output " << n;
+            << rows << " rows, " << num_sms << " SMs, row " << row << ", output " << n;
       }
     }
   }

@@ -71,7 +71,7 @@ TEST_F(ElementwiseTest, AddsAndNorms) {
 TEST_F(ElementwiseTest, NormAddsUpPartialSums) {
   constexpr int kRows = 3, kWidth = 384, kInputs = 1024;
   awq::LinearOutput delta;
-  delta.plan = awq::MakeSplitPlan(kWidth, kInputs, 2, 5, 4, 32);
+  delta.plan = awq::MakeSplitPlan(kWidth, kInputs, 2, 20, 32);
   delta.rows = kRows;
   delta.outputs = kWidth;
   const auto size = static_cast<size_t>(delta.plan.PartialFloats(kRows, kWidth));
@@ -122,11 +122,10 @@ TEST_F(ElementwiseTest, GathersItsShardOfTheEmbedding) {
   const DeviceArray<__nv_bfloat16> table_device(table);
   const DeviceArray<int32_t> ids_device(sent), last_ids_device(last_ids);
   DeviceArray<float> out(ids.size() * kWidth);
-  ExpectOk(
-      embedding::RunEmbeddingGather({table_device.get(), kFirst, kRows, kWidth, ids_device.get(),
-                                     last_ids_device.get(), static_cast<int>(ids.size()),
-                                     out.get()},
-                                    nullptr));
+  ExpectOk(embedding::RunEmbeddingGather(
+      {table_device.get(), kFirst, kRows, kWidth, ids_device.get(), last_ids_device.get(),
+       static_cast<int>(ids.size()), out.get()},
+      nullptr));
   std::vector<float> expected(ids.size() * kWidth);
   cpu::EmbeddingGather({table.data(), cpu::FloatType::kBf16, kRows, kWidth, kFirst}, ids,
                        expected.data(), pool_);

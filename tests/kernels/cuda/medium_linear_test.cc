@@ -182,7 +182,7 @@ TEST_F(SumPiecesTest, AddsInOrder) {
   std::mt19937 rng(5);
   for (const int tile_outputs : {32, 256}) {
     LinearOutput output;
-    output.plan = MakeSplitPlan(kOutputs, 1024, 2, 7, 3, tile_outputs);
+    output.plan = MakeSplitPlan(kOutputs, 1024, 2, 21, tile_outputs);
     output.rows = kRows;
     output.outputs = kOutputs;
     const auto size = static_cast<size_t>(output.plan.PartialFloats(kRows, kOutputs));
