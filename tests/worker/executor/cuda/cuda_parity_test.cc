@@ -4,8 +4,8 @@
 // Tolerance. The GPU keeps activations between operations, and keys and values, in bf16: relative
 // roundings of 2^-9 each, some ten of them a layer, of terms that add up in the residual stream,
 // which is fp32 like every sum. Errors of that kind behave as noise whose size is measured here and
-// bounded by kLogitError for these checkpoints, whose logits have a deviation of about one; where
-// the CPU's two largest logits are further apart than twice that, both must choose the same id.
+// bounded by Case::logit_error, about twice the largest seen (docs/adr/0009); where the CPU's two
+// largest logits are further apart than twice that, both must choose the same id.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,7 +23,6 @@ namespace sluice::worker {
 namespace {
 
 constexpr int kTop = 20;
-constexpr double kLogitError = 0.1;
 
 // The sizes of both sides. num_pages includes the scratch page.
 constexpr int kPages = 40, kRows = 8, kTokens = 512, kContext = 512;
@@ -128,7 +127,7 @@ struct Difference {
 
 // Compares what both sides list. same_ids: both give the log probability of the same chosen ids.
 Difference Compare(const std::vector<Position>& cpu, const std::vector<Position>& cuda,
-                   bool same_ids) {
+                   bool same_ids, double logit_error) {
   Difference difference;
   EXPECT_EQ(cpu.size(), cuda.size());
   for (size_t i = 0; i < std::min(cpu.size(), cuda.size()); ++i) {
@@ -146,7 +145,7 @@ Difference Compare(const std::vector<Position>& cpu, const std::vector<Position>
       difference.Add(double{actual.top_logprobs[k]} - double{found->second});
     }
     if (expected.top_logprobs.size() < 2 || actual.top_ids.empty()) continue;
-    if (expected.top_logprobs[0] - expected.top_logprobs[1] > 2 * kLogitError) {
+    if (expected.top_logprobs[0] - expected.top_logprobs[1] > 2 * logit_error) {
       EXPECT_EQ(actual.top_ids[0], expected.top_ids[0]) << "position " << i;
       ++difference.choices_compared;
     }
@@ -154,12 +153,12 @@ Difference Compare(const std::vector<Position>& cpu, const std::vector<Position>
   return difference;
 }
 
-void Report(const char* what, const std::string& checkpoint, int tp_size,
+void Report(const char* what, const std::string& checkpoint, int tp_size, double logit_error,
             const Difference& difference) {
   std::printf("%s %s tp %d: largest logit error %.4f, rms %.5f over %d; %d choices compared\n",
               what, checkpoint.c_str(), tp_size, difference.largest, difference.rms(),
               difference.compared, difference.choices_compared);
-  EXPECT_LT(difference.largest, kLogitError);
+  EXPECT_LT(difference.largest, logit_error);
   EXPECT_GT(difference.compared, 100);
 }
 
@@ -168,6 +167,7 @@ struct Case {
   std::string dir;
   int tp_size;
   int vocab;  // prompts are drawn below it
+  double logit_error;
   bool dummy_weights = false;
 
   ModelFolderOptions folder(int ranks) const {
@@ -209,17 +209,17 @@ TEST_P(CudaParityTest, PrefillIsTheCpusOwn) {
   const std::vector<Position> expected = ScorePrompt(cpu(), prompt, prompt.size());
   for (const size_t chunk : {prompt.size(), size_t{70}, size_t{13}}) {
     SCOPED_TRACE(chunk);
-    const Difference difference =
-        Compare(expected, ScorePrompt(cuda(), prompt, chunk), /*same_ids=*/true);
-    Report("prefill", GetParam().name, GetParam().tp_size, difference);
+    const Difference difference = Compare(expected, ScorePrompt(cuda(), prompt, chunk),
+                                          /*same_ids=*/true, GetParam().logit_error);
+    Report("prefill", GetParam().name, GetParam().tp_size, GetParam().logit_error, difference);
   }
 }
 
 TEST_P(CudaParityTest, DecodingIsTheCpusOwn) {
   const std::vector<TokenId> ids = RandomIds(4, kEmulated ? 30 : 200, GetParam().vocab);
-  const Difference difference =
-      Compare(DecodeForced(cpu(), ids), DecodeForced(cuda(), ids), /*same_ids=*/false);
-  Report("decode", GetParam().name, GetParam().tp_size, difference);
+  const Difference difference = Compare(DecodeForced(cpu(), ids), DecodeForced(cuda(), ids),
+                                        /*same_ids=*/false, GetParam().logit_error);
+  Report("decode", GetParam().name, GetParam().tp_size, GetParam().logit_error, difference);
 }
 
 // Ids of several rows that decode together, started one after the other.
@@ -287,7 +287,7 @@ TEST_P(CudaParityTest, RowsThatDecodeTogetherSayWhatTheySayAlone) {
     ASSERT_NE(place, top.end()) << "row " << row;
     EXPECT_LT(token.logprobs.top_logprobs[0] -
                   token.logprobs.top_logprobs[static_cast<size_t>(place - top.begin())],
-              2 * kLogitError)
+              2 * GetParam().logit_error)
         << "row " << row << " after " << a - together[row].begin() << " ids";
   }
 }
@@ -353,12 +353,12 @@ std::string TwoLayersOfThe14B() {
 std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (const int tp_size : {1, 2}) {
-    cases.push_back({"grouped_untied", ParityDir("grouped_untied"), tp_size, 2000});
+    cases.push_back({"grouped_untied", ParityDir("grouped_untied"), tp_size, 2000, 0.1});
     if (kEmulated) continue;
-    cases.push_back({"bundled", DemoModelDir(), tp_size, 4000});
-    cases.push_back({"shapes_of_the_14b", TwoLayersOfThe14B(), tp_size, 150'000, true});
+    cases.push_back({"bundled", DemoModelDir(), tp_size, 4000, 0.25});
+    cases.push_back({"shapes_of_the_14b", TwoLayersOfThe14B(), tp_size, 150'000, 0.25, true});
   }
-  cases.push_back({"dense", ParityDir("dense"), 1, 500});
+  cases.push_back({"dense", ParityDir("dense"), 1, 500, 0.1});
   return cases;
 }
 
