@@ -200,7 +200,24 @@ class Comparison {
   LoadContext context_{folder_->config(), reader_, pool_, rank_, folder_->tp_size()};
 };
 
-class WeightLoaderTest : public ::testing::TestWithParam<int> {};
+bool HasGpu() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+}
+
+class WeightLoaderTest : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    if (!HasGpu()) GTEST_SKIP() << "no GPU";
+  }
+};
+
+class WeightLoaderCaseTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!HasGpu()) GTEST_SKIP() << "no GPU";
+  }
+};
 
 TEST_P(WeightLoaderTest, LoadsWhatTheCpuLoads) {
   const int tp_size = GetParam();
@@ -220,7 +237,7 @@ TEST_P(WeightLoaderTest, LoadsWhatTheCpuLoads) {
 INSTANTIATE_TEST_SUITE_P(TpSizes, WeightLoaderTest, ::testing::Values(1, 2, 4));
 
 // Every float type, none of them quantized.
-TEST(WeightLoaderCaseTest, DenseLinearsAreRounded) {
+TEST_F(WeightLoaderCaseTest, DenseLinearsAreRounded) {
   for (const int tp_size : {1, 2}) {
     for (int rank = 0; rank < tp_size; ++rank) {
       Comparison({.dir = ParityDir("dense")}, tp_size, rank).Run();
@@ -229,7 +246,7 @@ TEST(WeightLoaderCaseTest, DenseLinearsAreRounded) {
   }
 }
 
-TEST(WeightLoaderCaseTest, AwqBesideDenseIsRefused) {
+TEST_F(WeightLoaderCaseTest, AwqBesideDenseIsRefused) {
   const auto folder = OpenFolder({.dir = ParityDir("mixed")}, 1);
   const auto weights = LoadWeights(*folder, {});
   EXPECT_EQ(weights.status().code(), absl::StatusCode::kInvalidArgument);
@@ -237,7 +254,7 @@ TEST(WeightLoaderCaseTest, AwqBesideDenseIsRefused) {
               AllOf(HasSubstr("self_attn.q_proj"), HasSubstr("self_attn.k_proj")));
 }
 
-TEST(WeightLoaderCaseTest, WeightsThatDoNotFitAreRefused) {
+TEST_F(WeightLoaderCaseTest, WeightsThatDoNotFitAreRefused) {
 #ifdef SLUICE_CUDA_EMULATED
   const size_t all = cuda_emulation::TheSettings().memory_bytes;
   cuda_emulation::TheSettings().memory_bytes = 8 << 20;
