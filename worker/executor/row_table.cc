@@ -24,6 +24,7 @@ RowTable::Row* RowTable::Find(RowId row) {
 
 absl::Status RowTable::Apply(const StepPlan& plan, StepBatch* batch) {
   *batch = StepBatch();
+  stepped_.assign(rows_.size(), false);
   for (const RowId row : plan.released_rows) SLUICE_RETURN_IF_ERROR(Release(row));
   for (const RowAdd& add : plan.added) SLUICE_RETURN_IF_ERROR(Add(add));
   for (const PagesAppend& append : plan.pages) SLUICE_RETURN_IF_ERROR(AppendPages(append));
@@ -73,6 +74,11 @@ absl::Status RowTable::Check(const PageCopy& copy) const {
 absl::Status RowTable::Advance(const RowStep& step, StepBatch* batch) {
   Row* row = Find(step.row);
   if (row == nullptr) return Contradiction("a step of row ", step.row, ", which is not in use");
+  // Sampling and workspaces have one place a row.
+  if (stepped_[static_cast<size_t>(step.row)]) {
+    return Contradiction("row ", step.row, " has two steps");
+  }
+  stepped_[static_cast<size_t>(step.row)] = true;
   const int tokens = step.num_tokens();
   if (batch->ids.size() + static_cast<size_t>(tokens) >
       static_cast<size_t>(limits_.max_batched_tokens)) {

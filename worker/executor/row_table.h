@@ -92,6 +92,7 @@ class RowTable {
 
   const RowTableLimits limits_;
   std::vector<Row> rows_;
+  std::vector<bool> stepped_;  // by RowId: the plan that is being applied has had a step of it
 };
 
 }  // namespace sluice::worker

@@ -297,6 +297,8 @@ TEST(CpuExecutorTest, ContradictionsFailTheRankAndAbortTheGroup) {
   EXPECT_THAT(failure({}, {Greedy(8)}, {}, {}), HasSubstr("row 8 is added but in use, or not"));
   EXPECT_THAT(failure({}, {row0, row0}, {}, {}), HasSubstr("row 0 is added but in use"));
   EXPECT_THAT(failure({}, {}, {page1}, {}), HasSubstr("pages for row 0, which is not in use"));
+  EXPECT_THAT(failure({}, {row0}, {page1}, {{.row = 0, .ids = {1}}, {.row = 0, .ids = {2}}}),
+              HasSubstr("row 0 has two steps"));
   EXPECT_THAT(failure({}, {row0}, {{.row = 0, .pages = {64}}}, {}),
               HasSubstr("page 64 of row 0 is not below 64"));
   EXPECT_THAT(failure({}, {row0}, {page1}, {{.row = 0, .ids = too_many}}),

@@ -313,8 +313,8 @@ absl::Status CudaExecutor::Impl::ApplyChanges(const StepPlan& plan, Slot* slot) 
 }
 
 absl::StatusOr<StepShape> CudaExecutor::Impl::Forward(const StepInput& input, Slot* slot) {
-  const int size = input.only_decodes() ? DecodeGraphs::SizeFor(input.shape().tokens) : 0;
-  const bool captured = graphs_.Has(size);
+  const int size = input.only_decodes() ? graphs_.SizeFor(input.shape().tokens) : 0;
+  const bool captured = size > 0;
   const StepShape shape = captured ? DecodeGraphs::ShapeOf(size) : input.shape();
   input.Pack(shape, slot->input.As<std::byte>());
   SLUICE_RETURN_IF_ERROR(ToStatus(cudaMemcpyAsync(input_.data(), slot->input.data(),

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <vector>
 
 #include "proto/wire/status_macros.h"
 #include "worker/device/cuda_status.h"
@@ -15,9 +16,18 @@ constexpr int kSizes[] = {1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 192,
 
 }  // namespace
 
-int DecodeGraphs::SizeFor(int rows) {
-  const auto* size = std::lower_bound(std::begin(kSizes), std::end(kSizes), rows);
-  return size == std::end(kSizes) ? 0 : *size;
+std::vector<int> DecodeGraphs::Sizes(int max_rows) {
+  const int most = std::min(max_rows, *std::rbegin(kSizes));
+  std::vector<int> sizes;
+  std::copy_if(std::begin(kSizes), std::end(kSizes), std::back_inserter(sizes),
+               [most](int size) { return size < most; });
+  if (most > 0) sizes.push_back(most);
+  return sizes;
+}
+
+int DecodeGraphs::SizeFor(int rows) const {
+  const auto graph = graphs_.lower_bound(rows);
+  return graph == graphs_.end() ? 0 : graph->first;
 }
 
 StepShape DecodeGraphs::ShapeOf(int size) {
@@ -26,9 +36,7 @@ StepShape DecodeGraphs::ShapeOf(int size) {
 
 absl::Status DecodeGraphs::Capture(int max_rows, cudaStream_t stream,
                                    absl::FunctionRef<absl::Status(const StepShape&)> enqueue) {
-  const int largest = SizeFor(std::min(max_rows, *std::rbegin(kSizes)));
-  for (const int size : kSizes) {
-    if (size > largest) break;
+  for (const int size : Sizes(max_rows)) {
     const StepShape shape = ShapeOf(size);
     SLUICE_RETURN_IF_ERROR(enqueue(shape));
     SLUICE_RETURN_IF_ERROR(

@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 
 #include <map>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -19,18 +20,20 @@ namespace sluice::worker {
 
 class DecodeGraphs {
  public:
-  // The smallest size that holds so many rows; 0: none does.
-  static int SizeFor(int rows);
+  // Of the graphs for steps of up to max_rows rows, rising. None is larger than max_rows, for which
+  // the workspace is made; the last one is just that where graphs reach so far.
+  static std::vector<int> Sizes(int max_rows);
+  // The smallest captured size that holds so many rows; 0: none does.
+  int SizeFor(int rows) const;
   // What a step of so many rows looks like, padded to its graph's size.
   static StepShape ShapeOf(int size);
 
-  // For every size up to that of max_rows: runs enqueue(shape) once, so that libraries load what
-  // they need, and captures it. All ranks of a group capture together.
+  // For each of Sizes(max_rows): runs enqueue(shape) once, so that libraries load what they need,
+  // and captures it. All ranks of a group capture together.
   absl::Status Capture(int max_rows, cudaStream_t stream,
                        absl::FunctionRef<absl::Status(const StepShape&)> enqueue);
 
-  bool Has(int size) const { return graphs_.contains(size); }
-  // REQUIRES: Has(size).
+  // REQUIRES: size is one that SizeFor returned, and not 0.
   absl::Status Launch(int size, cudaStream_t stream) const {
     return graphs_.at(size).Launch(stream);
   }
