@@ -28,9 +28,4 @@ inline LaunchResult AfterLaunch(cudaError_t error, const char* kernel) {
   return {.error = error, .problem = kernel};
 }
 
-// The same for what was launched otherwise.
-inline LaunchResult AfterLaunch(const char* kernel) {
-  return AfterLaunch(cudaGetLastError(), kernel);
-}
-
 }  // namespace sluice::kernels
