@@ -35,6 +35,7 @@ source_dir=$(cd "$(dirname "$0")/.." && pwd)
 package=$(cd "$package" && pwd)
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
+PATH=$PATH:/usr/local/cuda/bin  # compute-sanitizer's, where the toolkit's packages put it
 gpus=$(nvidia-smi -L 2>/dev/null | wc -l)
 [ "$gpus" -gt 0 ] || { echo "gpu.sh: nvidia-smi lists no GPU" >&2; exit 1; }
 
@@ -54,20 +55,11 @@ count() {  # NAME STATUS of a program that counts as one
 run_tests() {
   local name=$1 status=0
   shift
-  "$@" "--gtest_output=json:$out/$name.json" >"$out/$name.log" 2>&1 || status=$?
-  local line
-  line=$(python3 - "$out/$name.json" <<'END'
-import json, sys
-try:
-    cases = [c for s in json.load(open(sys.argv[1]))["testsuites"] for c in s["testsuite"]]
-except (OSError, ValueError):
-    cases = []
-bad = [c for c in cases if c.get("failures")]
-skipped = sum(c.get("result") == "SKIPPED" for c in cases)
-print(len(cases) - len(bad) - skipped, len(bad), skipped)
-END
-  )
-  read -r ok bad skipped <<<"$line"
+  "$@" >"$out/$name.log" 2>&1 || status=$?
+  # The summary at the end: "[  PASSED  ] 3 tests.", "[  FAILED  ] 1 test, listed below:".
+  count_of() { awk -v word="$1" '$1 == "[" && $2 == word && $3 == "]" && $4 ~ /^[0-9]+$/ {n = $4} END {print n + 0}' "$out/$name.log"; }
+  local ok bad skipped
+  ok=$(count_of PASSED) bad=$(count_of FAILED) skipped=$(count_of SKIPPED)
   if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi  # a crash
   passed=$((passed + ok)) failed=$((failed + bad))
   echo "$name: $ok passed, $bad failed, $skipped skipped"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/dense/dense_linear.h"
 #include "proto/wire/status_macros.h"
 #include "worker/device/cuda_status.h"
 #include "worker/device/current_device.h"
@@ -77,6 +78,11 @@ absl::StatusOr<RankPlan> PlanRank(const ModelFolder& folder, const CudaExecutorO
                                                    config.vocab_size));
   }
   SLUICE_RETURN_IF_ERROR(device::SetDevice(options.device_index));
+  // Whether it is there at all: now, rather than once the weights have been loaded; and what it
+  // takes of the device is in use when memory is planned.
+  if (const auto opened = kernels::dense::DenseLinear::Open({}); opened.linear == nullptr) {
+    return absl::FailedPreconditionError(opened.error);
+  }
   RankPlan plan;
   plan.bounds = BoundsOf(options);
   SLUICE_ASSIGN_OR_RETURN(plan.num_sms, device::NumMultiprocessors(options.device_index));
@@ -434,7 +440,15 @@ absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(
     num_pages = memory.num_pages;
   }
   auto impl = std::make_unique<Impl>(plan, options, folder.config(), num_pages, communicator);
-  SLUICE_RETURN_IF_ERROR(impl->Load(folder, options, plan));
+  const absl::Status loaded = impl->Load(folder, options, plan);
+  if (absl::IsResourceExhausted(loaded)) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        loaded.message(),
+        "; the plan had room for it, so something else has taken memory since, or "
+        "--gpu-memory-utilization ",
+        options.gpu_memory_utilization, " is too high"));
+  }
+  SLUICE_RETURN_IF_ERROR(loaded);
   return std::unique_ptr<CudaExecutor>(new CudaExecutor(std::move(impl)));
 }
 

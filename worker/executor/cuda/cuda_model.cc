@@ -60,7 +60,7 @@ absl::StatusOr<std::unique_ptr<CudaModel>> CudaModel::Create(
       kernels::dense::DenseLinear::Open({.library_folders = {},
                                          .workspace = model->workspace_.matmul,
                                          .workspace_bytes = kernels::dense::kDenseWorkspaceBytes});
-  if (opened.linear == nullptr) return absl::UnavailableError(opened.error);
+  if (opened.linear == nullptr) return absl::FailedPreconditionError(opened.error);
   model->dense_ = std::move(opened.linear);
   return model;
 }
