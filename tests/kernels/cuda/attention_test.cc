@@ -203,20 +203,24 @@ class AttentionTest : public CudaTest {
   cpu::ThreadPool pool_{4};
 };
 
-constexpr int kKvHeads = kEmulated ? 2 : 8;
+const int kKvHeads = kSmallShapes ? 2 : 8;
 
 TEST_F(AttentionTest, DecodesRowsOfAnyLength) {
-  Decode({1, 63, 64, 65, 1000, 2, 129, kEmulated ? 1500 : 4097}, kKvHeads, 5);
+  Decode({1, 63, 64, 65, 1000, 2, 129, kSmallShapes ? 1500 : 4097}, kKvHeads, 5);
 }
-TEST_F(AttentionTest, DecodesOneLongRow) { Decode({kEmulated ? 4097 : 32768}, kKvHeads, 5); }
+TEST_F(AttentionTest, DecodesOneLongRow) {
+  const std::vector<int> lengths =
+      kSmallShapes ? std::vector<int>{4097} : std::vector<int>{32768, 131072};
+  for (const int length : lengths) Decode({length}, kKvHeads, 5);
+}
 TEST_F(AttentionTest, DecodesShards) {
   for (const int kv_heads : {1, 2, 4}) Decode({1, 65, 1000, 17}, kv_heads, 5);
 }
 TEST_F(AttentionTest, DecodesOtherGroups) {
-  for (const int group : {1, 2, 4, 8}) Decode({1, 64, 300}, kEmulated ? 2 : 4, group);
+  for (const int group : {1, 2, 4, 8}) Decode({1, 64, 300}, kSmallShapes ? 2 : 4, group);
 }
 TEST_F(AttentionTest, DecodesManyRows) {
-  Decode(std::vector<int>(256, kEmulated ? 33 : 190), kEmulated ? 1 : 8, 5);
+  Decode(std::vector<int>(256, kSmallShapes ? 33 : 190), kSmallShapes ? 1 : 8, 5);
 }
 // One row in more pieces than the block that combines them has threads.
 TEST_F(AttentionTest, CombinesManyItems) {
@@ -231,20 +235,24 @@ TEST_F(AttentionTest, DecodesMoreRowsThanThePlanHasThreads) {
 }
 
 TEST_F(AttentionTest, PrefillsFromTheStart) {
-  for (const int tokens : {1, 15, 64, 65, 127, 128, 129, kEmulated ? 260 : 500}) {
-    Prefill(0, tokens, kEmulated ? 1 : 8, kEmulated ? 2 : 5);
+  for (const int tokens : {1, 15, 64, 65, 127, 128, 129, kSmallShapes ? 260 : 500}) {
+    Prefill(0, tokens, kSmallShapes ? 1 : 8, kSmallShapes ? 2 : 5);
   }
 }
 TEST_F(AttentionTest, PrefillsLaterChunks) {
   for (const int first : {1, 63, 64, 1000}) {
-    Prefill(first, kEmulated ? 140 : 200, kEmulated ? 1 : 8, kEmulated ? 2 : 5);
+    Prefill(first, kSmallShapes ? 140 : 200, kSmallShapes ? 1 : 8, kSmallShapes ? 2 : 5);
   }
 }
+TEST_F(AttentionTest, PrefillsBehindALongContext) {
+  if (kSmallShapes) GTEST_SKIP() << "long contexts are for a GPU";
+  for (const int length : {32768, 131072}) Prefill(length - 16, 16, 8, 5);
+}
 TEST_F(AttentionTest, PrefillsShards) {
-  for (const int kv_heads : {1, 2, kEmulated ? 3 : 4}) {
-    Prefill(100, kEmulated ? 30 : 150, kv_heads, 5);
+  for (const int kv_heads : {1, 2, kSmallShapes ? 3 : 4}) {
+    Prefill(100, kSmallShapes ? 30 : 150, kv_heads, 5);
   }
-  Prefill(100, kEmulated ? 30 : 150, 4, 1);
+  Prefill(100, kSmallShapes ? 30 : 150, 4, 1);
 }
 
 }  // namespace

@@ -70,18 +70,18 @@ struct Shape {
   int inputs, outputs;
 };
 
-#ifdef SLUICE_CUDA_EMULATED
-// On its four multiprocessors: one slice and several, whole tiles and many pieces, idle warps.
-const Shape kShapes[] = {{128, 32},  {128, 384}, {256, 384},  {384, 1536}, {512, 384},
-                         {1024, 96}, {5120, 96}, {17408, 64}, {8704, 160}, {2176, 224}};
-#else
 // The 14B's linears at tensor parallel 1, 2, 4 and 8, and the bundled model's.
-const Shape kShapes[] = {{5120, 7168}, {5120, 3584}, {5120, 1792},  {5120, 896},   {5120, 5120},
-                         {2560, 5120}, {1280, 5120}, {640, 5120},   {5120, 34816}, {5120, 17408},
-                         {5120, 8704}, {5120, 4352}, {17408, 5120}, {8704, 5120},  {4352, 5120},
-                         {2176, 5120}, {384, 1536},  {512, 384},    {384, 2048},   {1024, 384},
-                         {128, 384},   {256, 384}};
-#endif
+// Small: on the emulator's four multiprocessors one slice and several, whole tiles and many pieces,
+// idle warps. Else the 14B's linears at tensor parallel 1, 2, 4 and 8, and the bundled model's.
+const std::vector<Shape> kShapes =
+    kSmallShapes
+        ? std::vector<Shape>{{128, 32},  {128, 384}, {256, 384},  {384, 1536}, {512, 384},
+                             {1024, 96}, {5120, 96}, {17408, 64}, {8704, 160}, {2176, 224}}
+        : std::vector<Shape>{
+              {5120, 7168},  {5120, 3584}, {5120, 1792},  {5120, 896},   {5120, 5120}, {2560, 5120},
+              {1280, 5120},  {640, 5120},  {5120, 34816}, {5120, 17408}, {5120, 8704}, {5120, 4352},
+              {17408, 5120}, {8704, 5120}, {4352, 5120},  {2176, 5120},  {384, 1536},  {512, 384},
+              {384, 2048},   {1024, 384},  {128, 384},    {256, 384}};
 
 class SmallLinearTest : public AwqTest, public ::testing::WithParamInterface<Shape> {
  protected:

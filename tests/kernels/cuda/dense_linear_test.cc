@@ -24,16 +24,16 @@ struct Width {
   int inputs, outputs;
 };
 
-#ifdef SLUICE_CUDA_EMULATED
-const Width kWidths[] = {{8, 1}, {384, 96}, {136, 130}};
-constexpr int kRowCounts[] = {1, 2, 17, 65};
-#else
-const Width kWidths[] = {{5120, 7168},  {5120, 896},   {5120, 5120}, {640, 5120}, {5120, 4352},
-                         {17408, 5120}, {2176, 5120},  {384, 1536},  {512, 384},  {136, 130},
-                         {8, 1},        {5120, 18992}, {384, 2048}};
-constexpr int kRowCounts[] = {1,  2,   8,   16,  17,  31,  32,  33,   63,  64,
-                              65, 127, 128, 129, 255, 256, 257, 1000, 2048};
-#endif
+const std::vector<Width> kWidths =
+    kSmallShapes
+        ? std::vector<Width>{{8, 1}, {384, 96}, {136, 130}}
+        : std::vector<Width>{{5120, 7168},  {5120, 896},   {5120, 5120}, {640, 5120}, {5120, 4352},
+                             {17408, 5120}, {2176, 5120},  {384, 1536},  {512, 384},  {136, 130},
+                             {8, 1},        {5120, 18992}, {384, 2048}};
+const std::vector<int> kRowCounts =
+    kSmallShapes ? std::vector<int>{1, 2, 17, 65}
+                 : std::vector<int>{1,  2,   8,   16,  17,  31,  32,  33,   63,  64,
+                                    65, 127, 128, 129, 255, 256, 257, 1000, 2048};
 
 class DenseLinearTest : public CudaTest, public ::testing::WithParamInterface<Width> {
  protected:

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <random>
 #include <span>
 #include <vector>
@@ -16,11 +17,12 @@
 
 namespace sluice::kernels {
 
-// Whether the device is tests/cuda_emulation's, on which a large shape would take minutes.
+// Whether a large shape would take minutes: on tests/cuda_emulation's device, and where a sanitizer
+// watches a GPU, which says so in the environment (tests/gpu.sh).
 #ifdef SLUICE_CUDA_EMULATED
-inline constexpr bool kEmulated = true;
+inline const bool kSmallShapes = true;
 #else
-inline constexpr bool kEmulated = false;
+inline const bool kSmallShapes = std::getenv("SLUICE_SMALL_SHAPES") != nullptr;
 #endif
 
 inline void CheckCuda(cudaError_t error) {

@@ -29,21 +29,22 @@ struct Shape {
   int inputs, outputs;
 };
 
-#ifdef SLUICE_CUDA_EMULATED
-const Shape kShapes[] = {{128, 32}, {384, 320}, {640, 544}};
-constexpr int kRowCounts[] = {1, 17, 48, 64, 65, 128, 130};
-constexpr int kSmCounts[] = {1, 5};  // the ring goes round; tiles are split
-#else
 // The 14B's linears at tensor parallel 1, 2, 4 and 8, and the bundled model's.
-const Shape kShapes[] = {{5120, 7168}, {5120, 3584}, {5120, 1792},  {5120, 896},   {5120, 5120},
-                         {2560, 5120}, {1280, 5120}, {640, 5120},   {5120, 34816}, {5120, 17408},
-                         {5120, 8704}, {5120, 4352}, {17408, 5120}, {8704, 5120},  {4352, 5120},
-                         {2176, 5120}, {384, 1536},  {512, 384},    {384, 2048},   {1024, 384},
-                         {128, 32},    {256, 96},    {512, 544}};
-constexpr int kRowCounts[] = {1,  16, 17, 31,  32,  33,  47,  48,  49,  63,
-                              64, 65, 96, 127, 128, 129, 192, 193, 255, 256};
-constexpr int kSmCounts[] = {132};
-#endif
+// Else than small: the 14B's linears at tensor parallel 1, 2, 4 and 8, and the bundled model's.
+const std::vector<Shape> kShapes =
+    kSmallShapes
+        ? std::vector<Shape>{{128, 32}, {384, 320}, {640, 544}}
+        : std::vector<Shape>{
+              {5120, 7168},  {5120, 3584}, {5120, 1792},  {5120, 896},   {5120, 5120}, {2560, 5120},
+              {1280, 5120},  {640, 5120},  {5120, 34816}, {5120, 17408}, {5120, 8704}, {5120, 4352},
+              {17408, 5120}, {8704, 5120}, {4352, 5120},  {2176, 5120},  {384, 1536},  {512, 384},
+              {384, 2048},   {1024, 384},  {128, 32},     {256, 96},     {512, 544}};
+const std::vector<int> kRowCounts =
+    kSmallShapes ? std::vector<int>{1, 17, 48, 64, 65, 128, 130}
+                 : std::vector<int>{1,  16, 17, 31,  32,  33,  47,  48,  49,  63,
+                                    64, 65, 96, 127, 128, 129, 192, 193, 255, 256};
+// Small: the ring goes round, and tiles are split.
+const std::vector<int> kSmCounts = kSmallShapes ? std::vector<int>{1, 5} : std::vector<int>{132};
 constexpr int kFewRowCounts[] = {17, 100};
 
 class MediumLinearTest : public CudaTest, public ::testing::WithParamInterface<Shape> {

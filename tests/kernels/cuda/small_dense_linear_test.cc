@@ -20,12 +20,11 @@ struct Width {
   int inputs, outputs;
 };
 
-#ifdef SLUICE_CUDA_EMULATED
-const Width kWidths[] = {{64, 1}, {384, 100}, {576, 16}, {2560, 33}, {5120, 17}, {5248, 5}};
-#else
-const Width kWidths[] = {{64, 1},       {384, 100},    {576, 16},    {5120, 7168},
-                         {5120, 18992}, {17408, 5120}, {2176, 5120}, {5248, 5}};
-#endif
+const std::vector<Width> kWidths =
+    kSmallShapes
+        ? std::vector<Width>{{64, 1}, {384, 100}, {576, 16}, {2560, 33}, {5120, 17}, {5248, 5}}
+        : std::vector<Width>{{64, 1},       {384, 100},    {576, 16},    {5120, 7168},
+                             {5120, 18992}, {17408, 5120}, {2176, 5120}, {5248, 5}};
 
 class SmallDenseLinearTest : public CudaTest, public ::testing::WithParamInterface<Width> {
  protected:
