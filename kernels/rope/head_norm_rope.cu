@@ -36,12 +36,9 @@ __device__ float Turned(float own, float2 angle, bool upper) {
   return upper ? own * angle.x + other * angle.y : own * angle.x - other * angle.y;
 }
 
-// One warp a row's head: queries first, then keys, then values.
-__global__ void __launch_bounds__(32 * kWarps) HeadNormRopeKernel(HeadNormRope p) {
+// A warp's head of one row.
+__device__ void DoHead(const HeadNormRope& p, int row, int head) {
   const int num_kv_heads = p.pages.num_kv_heads;
-  const int row = static_cast<int>(blockIdx.y);
-  const int head = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
-  if (head >= p.num_q_heads + 2 * num_kv_heads) return;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int column = 4 * lane;
   float4 x = awq::Load4(p.qkv, row, head * kHeadDim + column);
@@ -65,6 +62,16 @@ __global__ void __launch_bounds__(32 * kWarps) HeadNormRopeKernel(HeadNormRope p
                      x);
 }
 
+// One warp a row's head: queries first, then keys, then values.
+__global__ void __launch_bounds__(32 * kWarps) HeadNormRopeKernel(HeadNormRope p) {
+  const int head = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
+  if (head >= p.num_q_heads + 2 * p.pages.num_kv_heads) return;
+  for (int row = static_cast<int>(blockIdx.y); row < p.qkv.rows;
+       row += static_cast<int>(gridDim.y)) {
+    DoHead(p, row, head);
+  }
+}
+
 }  // namespace
 
 LaunchResult RunRopeAngles(const RopeAngles& angles, cudaStream_t stream) {
@@ -80,9 +87,9 @@ LaunchResult RunHeadNormRope(const HeadNormRope& params, cudaStream_t stream) {
     return InvalidArguments("head norm and RoPE: qkv does not have the heads' width");
   }
   if (params.qkv.rows == 0) return {};
-  if (params.qkv.rows > 65535) return InvalidArguments("head norm and RoPE: more than 65,535 rows");
+  constexpr int kMaxRows = 65535;  // of a grid
   const dim3 grid(static_cast<unsigned>((heads + kWarps - 1) / kWarps),
-                  static_cast<unsigned>(params.qkv.rows));
+                  static_cast<unsigned>(params.qkv.rows < kMaxRows ? params.qkv.rows : kMaxRows));
   return AfterLaunch(device::Launch(HeadNormRopeKernel, grid, 32 * kWarps, 0, stream, params),
                      "head norm and RoPE");
 }

@@ -2,6 +2,7 @@
 // Norm, gate, embedding, head norm with RoPE and the KV write on the GPU against the CPU's. Inputs
 // are bf16 on both sides and arithmetic is fp32, so outputs differ by one rounding to bf16 (2^-8 of
 // the value, where the CPU's is not rounded) and fp32 noise.
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cpu/embedding.h"
@@ -196,6 +197,32 @@ TEST_F(ElementwiseTest, NormsTurnsAndWritesHeads) {
       }
     }
   }
+}
+
+// A grid has at most 65,535 rows of blocks, a step 65,536 tokens.
+TEST_F(ElementwiseTest, TurnsHeadsOfMoreRowsThanAGridHas) {
+  constexpr int kRows = 65536, kDim = attention::kHeadDim, kWidth = 3 * kDim;
+  const std::vector<__nv_bfloat16> one_row = RandomBf16(rng_, kWidth, 2.0f),
+                                   weight = RandomBf16(rng_, kDim, 1.0f);
+  std::vector<__nv_bfloat16> qkv;
+  for (int row = 0; row < kRows; ++row) qkv.insert(qkv.end(), one_row.begin(), one_row.end());
+  const DeviceArray<__nv_bfloat16> qkv_device(qkv), weight_device(weight);
+  const DeviceArray<float2> angles(std::vector<float2>(size_t{kRows} * kDim / 2, {1.0f, 0.0f}));
+  const DeviceArray<int32_t> slots(std::vector<int32_t>(kRows, 0));
+  DeviceArray<__nv_bfloat16> keys(attention::kPageSlots * kDim), values(keys.size());
+  DeviceArray<__nv_bfloat16> q(size_t{kRows} * kDim);
+  rope::HeadNormRope params;
+  params.qkv = Dense(qkv_device, kRows, kWidth);
+  params.num_q_heads = 1;
+  params.q_norm = params.k_norm = weight_device.get();
+  params.eps = 1e-6f;
+  params.angles = angles.get();
+  params.slots = slots.get();
+  params.pages = {keys.get(), values.get(), 1};
+  params.q = q.get();
+  ExpectOk(rope::RunHeadNormRope(params, nullptr));
+  const std::vector<float> turned = ToFloats(q.ToHost());
+  EXPECT_TRUE(std::equal(turned.begin(), turned.begin() + kDim, turned.end() - kDim));
 }
 
 }  // namespace
