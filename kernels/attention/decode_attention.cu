@@ -226,8 +226,10 @@ __global__ void __launch_bounds__(kThreads, 1) DecodeAttentionKernel(DecodeAtten
   uint8_t* ring = shared + warp * kStages * kStageBytes;
   const int num_work = p.workspace.first_item[p.rows] * p.pages.num_kv_heads;
   const float scale_log2 = p.scale * kLog2E;
-  for (int work = static_cast<int>(blockIdx.x) * kWarps + warp; work < num_work;
-       work += static_cast<int>(gridDim.x) * kWarps) {
+  // Dealt out to the blocks in turn: few items are on many multiprocessors.
+  const int num_blocks = static_cast<int>(gridDim.x);
+  for (int work = warp * num_blocks + static_cast<int>(blockIdx.x); work < num_work;
+       work += kWarps * num_blocks) {
     const Item item = ItemAt(p, work);
     const int num_stages = (item.end - item.begin + kStageSlots - 1) / kStageSlots;
 #pragma unroll
