@@ -173,7 +173,8 @@ __global__ void __launch_bounds__(kThreads, 2) PrefillAttentionKernel(PrefillAtt
   const float scale_log2 = p.scale * kLog2E;
   // Queries beyond the tile's tokens see what its last one sees; they are not written.
   const int query = warp * 16 + lane / 4;
-  const int last_position = tile.first_position + warp * 16 + 15;  // that the warp's queries see
+  // That the warp's queries see; a warp without any copies pages for the others.
+  const int last_position = warp * 16 < tile.num_tokens ? tile.first_position + warp * 16 + 15 : -1;
   for (int page = 0; page < num_pages; ++page) {
     device::WaitCopies<0>();
     // The page is there for all threads, and all have left the one before it, whose stage is next.
