@@ -4,20 +4,24 @@
 
 #include <cuda_bf16.h>
 
+#include <cstdint>
+
 namespace sluice::kernels::device {
 
 // from: aligned to 8 bytes.
 __device__ inline float4 Load4Bf16(const __nv_bfloat16* from) {
-  const auto* pairs = reinterpret_cast<const __nv_bfloat162*>(from);
-  const float2 low = __bfloat1622float2(pairs[0]), high = __bfloat1622float2(pairs[1]);
+  const uint2 bits = *reinterpret_cast<const uint2*>(from);  // one load; of pairs it would be two
+  const float2 low = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&bits.x));
+  const float2 high = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&bits.y));
   return {low.x, low.y, high.x, high.y};
 }
 
 // Rounds to nearest even. to: aligned to 8 bytes.
 __device__ inline void Store4Bf16(__nv_bfloat16* to, float4 value) {
-  auto* pairs = reinterpret_cast<__nv_bfloat162*>(to);
-  pairs[0] = __floats2bfloat162_rn(value.x, value.y);
-  pairs[1] = __floats2bfloat162_rn(value.z, value.w);
+  const __nv_bfloat162 low = __floats2bfloat162_rn(value.x, value.y);
+  const __nv_bfloat162 high = __floats2bfloat162_rn(value.z, value.w);
+  *reinterpret_cast<uint2*>(to) = {*reinterpret_cast<const uint32_t*>(&low),
+                                   *reinterpret_cast<const uint32_t*>(&high)};
 }
 
 }  // namespace sluice::kernels::device
