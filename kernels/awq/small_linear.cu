@@ -129,6 +129,12 @@ __device__ float* PieceOf(const SmallLinear& linear, int slice, int block, int t
          tile * kTileOutputs;
 }
 
+// What a warp has of a tile in shared memory: [token][kPartStride]. The padding sends what four
+// lanes have of different tokens to different banks.
+constexpr int kPartStride = kTileOutputs + 4;
+template <int kTokenTiles>
+constexpr int kPartFloats = kTokenTiles * kTokens * kPartStride;
+
 // What several warps have of a tile lies in shared memory, a warp's at parts + warp * stride: what
 // it has of the tile it began in, then of the one it ended in, if that is another. Adds up each
 // tile in the order of warps. Tiles within a single warp's units are written already.
@@ -141,6 +147,7 @@ __device__ void AddParts(const SmallLinear& linear, int slice, int block, const 
   const int thread = static_cast<int>(threadIdx.x), value = thread % kValues;
   const int token = value / kTileOutputs, output = value % kTileOutputs;
   if (token >= linear.rows) return;
+  parts += token * kPartStride + output;
   for (int tile = run.begin / groups + thread / kValues; tile * groups < run.end;
        tile += kThreads / kValues) {
     const int first_warp = (max(tile * groups, run.begin) - run.begin) / run.per_warp;
@@ -148,8 +155,8 @@ __device__ void AddParts(const SmallLinear& linear, int slice, int block, const 
     const bool began = run.WarpBegin(first_warp) / groups == tile;
     const bool ended = (run.WarpBegin(first_warp + 1) - 1) / groups == tile;
     if (!began && !ended) continue;
-    float sum = parts[first_warp * stride + (began ? 0 : kValues) + value];
-    for (int warp = first_warp + 1; warp <= last_warp; ++warp) sum += parts[warp * stride + value];
+    float sum = parts[first_warp * stride + (began ? 0 : kPartFloats<kTokenTiles>)];
+    for (int warp = first_warp + 1; warp <= last_warp; ++warp) sum += parts[warp * stride];
     PieceOf(linear, slice, block, tile)[int64_t{token} * linear.weight.outputs + output] = sum;
   }
 }
@@ -252,19 +259,18 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
   }
 
   // Into the warp's own ring, which nothing is on its way to any more.
-  constexpr int kValues = kTokenTiles * kTokens * kTileOutputs;
   constexpr int kRingFloats = kStages * kTileBytes / static_cast<int>(sizeof(float));
-  static_assert(2 * kValues <= kRingFloats);
+  static_assert(2 * kPartFloats<kTokenTiles> <= kRingFloats);
   auto* own_parts = reinterpret_cast<float*>(ring);
   const auto keep = [&](float* part, const Sums<kTokenTiles>& of_tile) {
     ForEachSum(of_tile, lane, [&](int token, int output, float sum) {
-      part[token * kTileOutputs + output] = sum;
+      if (token < linear.rows) part[token * kPartStride + output] = sum;
     });
   };
   __syncwarp();
   if (num_units > 0 && unit.tile != first_tile) {
     keep(own_parts, of_first_tile);
-    keep(own_parts + kValues, sums);
+    keep(own_parts + kPartFloats<kTokenTiles>, sums);
   } else if (num_units > 0) {
     keep(own_parts, sums);
   }
