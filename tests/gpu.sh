@@ -57,7 +57,9 @@ run_tests() {
   shift
   "$@" >"$out/$name.log" 2>&1 || status=$?
   # The summary at the end: "[  PASSED  ] 3 tests.", "[  FAILED  ] 1 test, listed below:".
-  count_of() { awk -v word="$1" '$1 == "[" && $2 == word && $3 == "]" && $4 ~ /^[0-9]+$/ {n = $4} END {print n + 0}' "$out/$name.log"; }
+  count_of() {
+    awk -v word="$1" '$1 == "[" && $2 == word && $4 ~ /^[0-9]+$/ {n = $4} END {print n + 0}' "$out/$name.log"
+  }
   local ok bad skipped
   ok=$(count_of PASSED) bad=$(count_of FAILED) skipped=$(count_of SKIPPED)
   if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi  # a crash
@@ -105,7 +107,11 @@ case "$what" in
     fi
     ;;
   e2e)
-    SLUICE_TEST_DEVICE=cuda SLUICE_BINARY_DIR=$package python3 -B -m pytest -q -p no:cacheprovider "$source_dir/tests/e2e" -k "not quickstart" \
+    # Not those that ask for the same bits from any batch and any number of ranks, which the CPU alone promises;
+    # nor the Node client, whose packages npm would have to fetch and without which pytest would begin nothing.
+    SLUICE_TEST_DEVICE=cuda SLUICE_BINARY_DIR=$package python3 -B -m pytest -q -p no:cacheprovider "$source_dir/tests/e2e" \
+      --ignore="$source_dir/tests/e2e/openai_node_test.py" \
+      -k "not quickstart and not equality_test and not tensor_parallel_test" \
       >"$out/e2e.log" 2>&1
     count e2e $?
     tail -n 15 "$out/e2e.log"

@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SLUICE_BINARY_DIR", ROOT / "build"))
 DEVICE = os.environ.get("SLUICE_TEST_DEVICE", "cpu")
+# Several servers run at once, and on a GPU the first would take all of its memory.
+DEVICE_OPTIONS = [f"--device={DEVICE}"] + ([] if DEVICE == "cpu" else ["--kv-cache-memory=1GiB"])
 SLUICE = BUILD / "bin" / "sluice"
 # Long, since CI machines are slow and busy; nothing waits this long when all is well.
 PATIENCE_S = 120.0
@@ -68,7 +70,7 @@ class SluiceServer:
 
     def __init__(self, model, *options, wait=True, ports=True):
         self.output = []
-        free_ports = ["--http-port=0", "--grpc-port=0", "--metrics-port=0", f"--device={DEVICE}"] if ports else []
+        free_ports = ["--http-port=0", "--grpc-port=0", "--metrics-port=0", *DEVICE_OPTIONS] if ports else []
         self.process = subprocess.Popen(
             [SLUICE, "serve", str(model), *free_ports, *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
