@@ -28,6 +28,7 @@
 #include "worker/engine/engine.h"
 #include "worker/executor/cuda/cuda_executor.h"
 #include "worker/parallel/nccl_communicator.h"
+#include "worker/parallel/nccl_environment.h"
 
 namespace sluice::worker {
 namespace {
@@ -230,7 +231,18 @@ class Bench {
     }
     MakeEngine();
   }
-  ~Bench() { engine_->Stop(); }
+  ~Bench() {
+    engine_->Stop();
+    engine_.reset();
+    ranks_.reset();
+    executors_.clear();
+    // Destroying NCCL's communicators is a collective, which hangs rank by rank.
+    std::vector<std::thread> threads;
+    for (auto& communicator : communicators_) {
+      threads.emplace_back([&communicator] { communicator.reset(); });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
 
   double load_seconds() const { return load_seconds_; }
 
@@ -265,6 +277,7 @@ class Bench {
       communicators_.push_back(std::make_unique<SingleDeviceCommunicator>());
       return;
     }
+    for (const auto& entry : kNcclEnvironment) setenv(entry.name, entry.value, 0);
     const auto library = NcclLibrary::Open();
     Check(library.status());
     const auto id = NcclCommunicator::MakeUniqueId(**library);

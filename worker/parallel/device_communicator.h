@@ -11,8 +11,9 @@
 // captured it.
 //
 // The end of a group that is well: every rank has collected its steps, then destroys its graphs,
-// then the communicator, on the thread that used it. The end of a group that is not: Abort, and
-// the process exits; nothing is destroyed in order and no communicator is used again.
+// then the communicator, on a thread of its own, for that may wait until all ranks of the host do.
+// The end of a group that is not: Abort, and the process exits; nothing is destroyed in order and
+// no communicator is used again.
 //
 // Needs the CUDA headers: included only by what is linked into the plugin, and by its tests.
 #pragma once

@@ -53,8 +53,8 @@ class NcclCommunicator final : public DeviceCommunicator {
       const NcclOptions& options);
 
   // Returns at once, and leaves NCCL's communicator to the end of the process, unless the group is
-  // well: then it waits for enqueued collectives, and for every graph that captured one to be
-  // destroyed.
+  // well: then it waits for enqueued collectives, for every graph that captured one to be
+  // destroyed, and for the other ranks of this host to end theirs.
   ~NcclCommunicator() override;
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;

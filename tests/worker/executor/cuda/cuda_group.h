@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "tests/support/host_device_communicator.h"
 #else
 #include "worker/parallel/nccl_communicator.h"
+#include "worker/parallel/nccl_environment.h"
 #endif
 
 namespace sluice::worker {
@@ -55,6 +57,18 @@ class CudaGroup {
         });
   }
 
+  // Destroying NCCL's communicators is a collective, which hangs rank by rank.
+  ~CudaGroup() {
+    group_.reset();
+    std::vector<std::thread> threads;
+    for (auto& communicator : communicators_) {
+      threads.emplace_back([&communicator] { communicator.reset(); });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  CudaGroup(const CudaGroup&) = delete;
+  CudaGroup& operator=(const CudaGroup&) = delete;
+
   ExecutorGroup& group() { return *group_; }
 
  private:
@@ -70,6 +84,7 @@ class CudaGroup {
       communicators_.push_back(std::make_unique<SingleDeviceCommunicator>());
       return;
     }
+    for (const auto& entry : kNcclEnvironment) setenv(entry.name, entry.value, 0);
     const auto library = NcclLibrary::Open();
     ASSERT_TRUE(library.ok()) << library.status();
     const auto id = NcclCommunicator::MakeUniqueId(**library);
