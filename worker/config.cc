@@ -409,7 +409,8 @@ std::string ConfigHelp() {
       "tensor-parallel ranks.\n"
       "Without --rank it launches all ranks on this host and starts the group again when one dies. "
       "SIGTERM drains.\n"
-      "Exit codes: 0 stopped, 1 failed, 2 flags or model folder are wrong.\n\nFlags:\n";
+      "Exit codes: 0 stopped, 1 failed, 2 flags, model folder or machine do not go together.\n\n"
+      "Flags:\n";
   for (const char* name : kFlags) {
     const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
     const std::string value = flag->DefaultValue();

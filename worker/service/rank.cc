@@ -46,6 +46,10 @@ class Rank {
       : options_(options), model_(model), metrics_(metrics), on_lost_(std::move(on_lost)) {}
 
   absl::Status Run();
+  // Whether an error of Run came before there was an executor, and would come again.
+  bool IsRefused(const absl::Status& status) const {
+    return executor_ == nullptr && IsRefusal(status);
+  }
 
  private:
   absl::Status Join();
@@ -143,7 +147,7 @@ int RunRank(const WorkerOptions& options, const ServedModel& model, WorkerMetric
   std::thread([&options, rank] {
     const absl::Status status = rank->Run();
     if (!status.ok()) spdlog::critical("rank {} ends: {}", options.rank, status.ToString());
-    Exit(status.ok() ? kExitOk : IsRefusal(status) ? kExitConfiguration : kExitFailure);
+    Exit(status.ok() ? kExitOk : rank->IsRefused(status) ? kExitConfiguration : kExitFailure);
   }).detach();
   steady_clock::time_point stop_until = steady_clock::time_point::max();
   steady_clock::time_point lost_until = steady_clock::time_point::max();
