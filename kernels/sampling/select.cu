@@ -65,7 +65,7 @@ class Selection {
 
   // Of one id. REQUIRES: it is among those that were drawn from.
   __device__ float LogprobOf(int id, const Normalizer& normalizer) const {
-    return Logprob(view_.See(id, *p_.logits.At(l_, id)).value, normalizer);
+    return Logprob(SeeOne(id).value, normalizer);
   }
 
  private:
@@ -89,12 +89,24 @@ class Selection {
       return;
     }
     for (int first = 4 * Tid(); first < p_.logits.vocab(); first += 4 * kDescendThreads) {
-      ForFour(p_, l_, first, [&](int id, float x) {
-        const Seen seen = view_.See(id, x);
+      ForFourSeen(first, [&](int id, const Seen& seen) {
         if (seen.alive) f(KeyOf(seen.value), static_cast<uint32_t>(id), seen.weight);
       });
     }
   }
+
+  // Calls f(id, seen) for the ids first .. first + 3 that the vocabulary has. What it calls is not
+  // inlined four times into every descent, or the kernel would be larger than instruction caches.
+  template <typename F>
+  __device__ void ForFourSeen(int first, F f) const {
+    const int end = min(first + 4, p_.logits.vocab());
+#pragma unroll 1
+    for (int id = first; id < end; ++id) f(id, SeeOne(id));
+  }
+  [[gnu::noinline]] __device__ Seen SeeOne(int id) const {
+    return view_.See(id, *p_.logits.At(l_, id));
+  }
+
   // Only those that are kept.
   template <typename F>
   __device__ void ForKept(F f) const {
@@ -219,8 +231,8 @@ __device__ int Selection::DrawFromAll(Weight bits) {
   static_assert(kSegment == 4 * kDescendThreads);
   const Reached place = Descend(
       [&](auto visit) {
-        ForFour(p_, l_, first + 4 * Tid(), [&](int id, float x) {
-          visit(static_cast<uint32_t>(id - first), view_.See(id, x).weight);
+        ForFourSeen(first + 4 * Tid(), [&](int id, const Seen& seen) {
+          visit(static_cast<uint32_t>(id - first), seen.weight);
         });
       },
       target - segment.before, 16, 0, scratch_.descend);
@@ -313,7 +325,8 @@ __device__ void SelectRaw(const Passes& p, int l, const RowScan& scan, Scratch& 
 
 // A block: row blockIdx.x in domain blockIdx.y. Two a multiprocessor: aiming at more, the compiler
 // spills.
-__global__ void __launch_bounds__(kDescendThreads, 2) SelectKernel(Passes p) {
+__global__ void __launch_bounds__(kDescendThreads, 2)
+    SelectKernel(const __grid_constant__ Passes p) {
   __shared__ Scratch scratch;
   const int l = static_cast<int>(blockIdx.x);
   if (l >= NumValid(p)) return;
