@@ -8,7 +8,7 @@
 #   tests/gpu.sh PACKAGE_DIR --sanitize      small shapes under memcheck, racecheck and synccheck
 #   tests/gpu.sh PACKAGE_DIR --bench         benches; one JSON file each
 #   tests/gpu.sh PACKAGE_DIR --e2e           end-to-end tests against the package's binaries; needs tests/requirements.txt
-#     --parity DIR   the folder build/parity of the machine that built; without it tests of those checkpoints fail
+#     --parity DIR   checkpoints of tests/reference/parity_checkpoint.py; without it they are made, with python3
 #     --out DIR      where logs and JSON go, default gpu-results
 #     --only REGEX   only the programs whose names match
 set -uo pipefail
@@ -42,7 +42,12 @@ gpus=$(nvidia-smi -L 2>/dev/null | wc -l)
 # Moved tests ask here for their data: SLUICE_BINARY_DIR holds parity/.
 data=$(mktemp -d)
 trap 'rm -rf "$data"' EXIT
-[ -z "$parity" ] || ln -s "$(cd "$parity" && pwd)" "$data/parity"
+if [ -n "$parity" ]; then
+  ln -s "$(cd "$parity" && pwd)" "$data/parity"
+elif [ "$what" = tests ]; then
+  python3 -B "$source_dir/tests/reference/parity_checkpoint.py" --output "$data/parity" >"$out/parity.log" 2>&1 ||
+    echo "gpu.sh: no parity checkpoints (see $out/parity.log): tests of them will fail" >&2
+fi
 export SLUICE_SOURCE_DIR=$source_dir SLUICE_BINARY_DIR=$data
 
 passed=0 failed=0
@@ -68,7 +73,12 @@ run_tests() {
   if [ "$bad" != 0 ]; then grep -B 12 -E '^\[  FAILED|rror' "$out/$name.log" | tail -n 60; fi
 }
 
-wanted() { grep -qE "$only" <<<"$1" && [ -x "$package/libexec/$1" ]; }
+wanted() {
+  grep -qE "$only" <<<"$1" || return 1
+  [ -x "$package/libexec/$1" ] && return
+  echo "$1: not in the package" >&2
+  return 1
+}
 
 case "$what" in
   tests)
