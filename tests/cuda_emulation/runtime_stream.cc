@@ -20,9 +20,12 @@ namespace {
 struct Runtime {
   std::mutex mutex;  // guards everything here and in the handles
   const std::shared_ptr<WorkQueue> default_queue = std::make_shared<WorkQueue>();
-  std::vector<cudaStream_t> streams;           // without the default one
-  std::map<const void*, size_t> shared_bytes;  // by kernel
+  std::vector<cudaStream_t> streams;  // without the default one
 };
+
+// Dynamic shared memory that each kernel may have. Of a device, in CUDA; here of a thread, since
+// ranks that are threads, each with a GPU of its own there, share the one emulated device.
+thread_local std::map<const void*, size_t> shared_bytes_of;
 
 Runtime& TheRuntime() {
   static Runtime* runtime = new Runtime;
@@ -124,13 +127,12 @@ void WaitForAllStreams() {
 cudaError_t Launch(const GridConfig& config, cudaStream_t stream, KernelCall call,
                    std::shared_ptr<const void> arguments) {
   if (!IsLaunchable(config)) return Report(cudaErrorInvalidConfiguration);
-  Runtime& runtime = TheRuntime();
-  const std::lock_guard<std::mutex> lock(runtime.mutex);
-  const auto allowed = runtime.shared_bytes.find(config.kernel);
+  const auto allowed = shared_bytes_of.find(config.kernel);
   if (config.shared_bytes >
-      (allowed == runtime.shared_bytes.end() ? kDefaultSharedBytes : allowed->second)) {
+      (allowed == shared_bytes_of.end() ? kDefaultSharedBytes : allowed->second)) {
     return Report(cudaErrorInvalidValue);
   }
+  const std::lock_guard<std::mutex> lock(TheRuntime().mutex);
   return SubmitLocked(stream, [config, call, arguments = std::move(arguments)] {
     RunGrid(config, [&] { call(config.kernel, arguments.get()); });
   });
@@ -138,9 +140,7 @@ cudaError_t Launch(const GridConfig& config, cudaStream_t stream, KernelCall cal
 
 cudaError_t AllowSharedBytes(const void* kernel, size_t bytes) {
   if (bytes > kMaxSharedBytes) return Report(cudaErrorInvalidValue);
-  Runtime& runtime = TheRuntime();
-  const std::lock_guard<std::mutex> lock(runtime.mutex);
-  runtime.shared_bytes[kernel] = std::max(bytes, kDefaultSharedBytes);
+  shared_bytes_of[kernel] = std::max(bytes, kDefaultSharedBytes);
   return cudaSuccess;
 }
 

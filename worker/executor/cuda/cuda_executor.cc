@@ -36,6 +36,8 @@ using device::ToStatus;
 constexpr size_t kStepsInFlight = 2;
 // Prompt tokens whose logits are computed at once for scoring, at most.
 constexpr int kScoredAtOnce = 64;
+// Enough for the path that linears of many rows take (kernels/awq/linear_path.h).
+constexpr int kWarmingTokens = 512;
 // What captured graphs and lazily loaded kernels take beside everything that is counted.
 constexpr int64_t kGraphBytes = int64_t{512} << 20;
 
@@ -236,14 +238,20 @@ absl::Status CudaExecutor::Impl::Load(const ModelFolder& folder, const CudaExecu
   SLUICE_RETURN_IF_ERROR(
       ToStatus(cudaMemsetAsync(input_.data(), 0, static_cast<size_t>(input_bytes), stream_.get()),
                "clearing a step's input"));
-  return graphs_.Capture(std::min(bounds_.max_rows, bounds_.max_tokens), stream_.get(),
-                         [&](const StepShape& shape) {
-                           return model_->Forward({.shape = shape,
-                                                   .input = input_.As<std::byte>(),
-                                                   .last_ids = sampler_.last_ids(),
-                                                   .all_logits = true},
-                                                  stream_.get());
-                         });
+  const auto forward = [&](const StepShape& shape) {
+    return model_->Forward({.shape = shape,
+                            .input = input_.As<std::byte>(),
+                            .last_ids = sampler_.last_ids(),
+                            .all_logits = true},
+                           stream_.get());
+  };
+  SLUICE_RETURN_IF_ERROR(
+      graphs_.Capture(std::min(bounds_.max_rows, bounds_.max_tokens), stream_.get(), forward));
+  // A long step once, so that the first long prompt does not pay for kernels that load lazily.
+  StepShape long_step;
+  long_step.tokens = std::min(bounds_.max_tokens, kWarmingTokens);
+  SLUICE_RETURN_IF_ERROR(forward(long_step));
+  return stream_.Synchronize();
 }
 
 absl::Status CudaExecutor::Impl::Fail(absl::Status status) {
@@ -441,12 +449,14 @@ absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(
   }
   auto impl = std::make_unique<Impl>(plan, options, folder.config(), num_pages, communicator);
   const absl::Status loaded = impl->Load(folder, options, plan);
+  // Steps that warm up may wait for peers, who do not hear of this; freeing memory waits for steps.
+  if (!loaded.ok()) communicator->Abort();
   if (absl::IsResourceExhausted(loaded)) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        loaded.message(),
-        "; the plan had room for it, so something else has taken memory since, or "
-        "--gpu-memory-utilization ",
-        options.gpu_memory_utilization, " is too high"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(loaded.message(),
+                     "; the plan had room for it, so something else has taken memory since, or "
+                     "--gpu-memory-utilization ",
+                     options.gpu_memory_utilization, " is too high"));
   }
   SLUICE_RETURN_IF_ERROR(loaded);
   return std::unique_ptr<CudaExecutor>(new CudaExecutor(std::move(impl)));

@@ -52,8 +52,10 @@ std::shared_ptr<RowAdd::Sampling> Greedy(std::vector<TokenId> prompt) {
   return sampling;
 }
 
-// A row with all pages that its context may need.
-StepPlan AddRow(RowId row, const std::shared_ptr<RowAdd::Sampling>& sampling, int num_pages = 4) {
+// A row with pages for this many tokens. Rows of four pages each lie side by side.
+StepPlan AddRow(RowId row, const std::shared_ptr<RowAdd::Sampling>& sampling,
+                size_t tokens = 4 * kPageTokens) {
+  const auto num_pages = static_cast<int>((tokens + kPageTokens - 1) / kPageTokens);
   StepPlan plan;
   plan.added = {{.row = row, .position = 0, .sampling = sampling}};
   plan.pages = {{.row = row, .pages = {}}};
@@ -79,7 +81,7 @@ std::vector<Position> ScorePrompt(ExecutorGroup* group, const std::vector<TokenI
   for (size_t begin = 0; begin < prompt.size(); begin += chunk) {
     const size_t end = std::min(begin + chunk, prompt.size());
     StepPlan plan;
-    if (begin == 0) plan = AddRow(0, Greedy(prompt));
+    if (begin == 0) plan = AddRow(0, Greedy(prompt), prompt.size());
     plan.rows = {{.row = 0,
                   .ids = {prompt.begin() + static_cast<std::ptrdiff_t>(begin),
                           prompt.begin() + static_cast<std::ptrdiff_t>(end)}}};
@@ -100,7 +102,7 @@ std::vector<Position> DecodeForced(ExecutorGroup* group, const std::vector<Token
   std::vector<Position> positions;
   for (size_t i = 0; i + 1 < ids.size(); ++i) {
     StepPlan plan;
-    if (i == 0) plan = AddRow(0, Greedy(ids));
+    if (i == 0) plan = AddRow(0, Greedy(ids), ids.size());
     plan.rows = {{.row = 0, .ids = {ids[i]}, .sample = true}};
     const StepResult result = Step(group, plan);
     EXPECT_FALSE(result.samples.at(0).bad_logits);
@@ -205,9 +207,9 @@ class CudaParityTest : public testing::TestWithParam<Case> {
 
 TEST_P(CudaParityTest, PrefillIsTheCpusOwn) {
   // Row counts of every path of the linears, and chunks that begin within a page.
-  const std::vector<TokenId> prompt = RandomIds(3, kEmulated ? 140 : 400, GetParam().vocab);
+  const std::vector<TokenId> prompt = RandomIds(3, kEmulated ? 260 : 400, GetParam().vocab);
   const std::vector<Position> expected = ScorePrompt(cpu(), prompt, prompt.size());
-  for (const size_t chunk : {prompt.size(), size_t{70}, size_t{13}}) {
+  for (const size_t chunk : {prompt.size(), size_t{130}, size_t{13}}) {
     SCOPED_TRACE(chunk);
     const Difference difference = Compare(expected, ScorePrompt(cuda(), prompt, chunk),
                                           /*same_ids=*/true, GetParam().logit_error);
