@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
@@ -319,7 +320,12 @@ int Leader::Drain() {
   SetServing(false);
   engine_->BeginDrain();
   const Clock::TimePoint until = clock_.Now() + options_.drain_timeout;
-  while (!engine_->WaitIdle(kTick) && clock_.Now() < until) {
+  // Not a tick longer than was promised.
+  const auto left = [&] {
+    const auto time = std::chrono::ceil<milliseconds>(until - clock_.Now());
+    return std::clamp(time, milliseconds(0), kTick);
+  };
+  while (!engine_->WaitIdle(left()) && clock_.Now() < until) {
     absl::Status failure = group_->Health();
     if (failure.ok()) failure = CheckProgress();
     if (!failure.ok()) return Fail(failure);
