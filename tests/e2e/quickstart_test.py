@@ -57,9 +57,9 @@ def test_it_thinks_answers_suggests_and_stops():
 
 
 def test_it_asks_what_it_is_told_to():
-    done = run("--prompt", "What is 12 + 30? /no_think")
-    # Sampled, with a seed of its own: now and then the sum is wrong, but it is this one.
-    assert done.returncode == 0 and re.search(r"12 \+ 30 = \d", done.stdout), done.stdout
+    # The answer is sampled, with a seed of its own; thinking, 999 sums of 1,000 are right.
+    done = run("--prompt", "What is 12 + 30?")
+    assert done.returncode == 0 and "12 + 30 = 42" in done.stdout, done.stdout
     assert "12+30" not in done.stderr
 
 
