@@ -15,7 +15,6 @@
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,6 +24,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/qwen3_14b_config.h"
 #include "worker/engine/engine.h"
 #include "worker/executor/cuda/cuda_executor.h"
 #include "worker/parallel/nccl_communicator.h"
@@ -45,21 +45,6 @@ constexpr int kMaxRows = 256;
 }
 void Check(const absl::Status& status) {
   if (!status.ok()) Fail(std::string(status.message()));
-}
-
-std::string WriteConfig() {
-  const std::filesystem::path dir =
-      std::filesystem::temp_directory_path() / ("cuda_engine_bench." + std::to_string(getpid()));
-  std::filesystem::create_directories(dir);
-  std::ofstream(dir / "config.json")
-      << R"({"model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 17408,
-             "num_hidden_layers": 40, "num_attention_heads": 40, "num_key_value_heads": 8,
-             "head_dim": 128, "rms_norm_eps": 1e-6, "rope_theta": 1000000,
-             "max_position_embeddings": 40960, "tie_word_embeddings": false, "eos_token_id": 0,
-             "torch_dtype": "bfloat16", "vocab_size": 151936,
-             "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128,
-                                     "version": "gemm", "zero_point": true}})";
-  return dir.string();
 }
 
 // The other ranks of the group, each a thread with the executor of its GPU.
@@ -213,7 +198,8 @@ constexpr double kAttentionFlopsPerPair = 4.0 * 40 * 128 * 40;  // a query and a
 class Bench {
  public:
   Bench(int tp_size, const Limits& limits) : tp_size_(tp_size), limits_(limits) {
-    const std::string dir = WriteConfig();
+    const std::string dir = testing::WriteQwen3_14BConfig(
+        std::filesystem::temp_directory_path() / ("cuda_engine_bench." + std::to_string(getpid())));
     folder_ = *ModelFolder::Open({.dir = dir, .tp_size = tp_size, .dummy_weights = true});
     std::filesystem::remove_all(dir);
     MakeCommunicators();

@@ -12,13 +12,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "tests/support/qwen3_14b_config.h"
 #include "worker/device/cuda_status.h"
 #include "worker/device/current_device.h"
 #include "worker/device/graph.h"
@@ -42,21 +42,6 @@ void Check(const absl::Status& status) {
   std::exit(1);
 }
 void Check(cudaError_t error) { Check(device::ToStatus(error, "bench")); }
-
-std::string WriteConfig() {
-  const std::filesystem::path dir =
-      std::filesystem::temp_directory_path() / ("cuda_step_bench." + std::to_string(getpid()));
-  std::filesystem::create_directories(dir);
-  std::ofstream(dir / "config.json")
-      << R"({"model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 17408,
-             "num_hidden_layers": 40, "num_attention_heads": 40, "num_key_value_heads": 8,
-             "head_dim": 128, "rms_norm_eps": 1e-6, "rope_theta": 1000000,
-             "max_position_embeddings": 40960, "tie_word_embeddings": false, "eos_token_id": 0,
-             "torch_dtype": "bfloat16", "vocab_size": 151936,
-             "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128,
-                                     "version": "gemm", "zero_point": true}})";
-  return dir.string();
-}
 
 struct Work {
   double bytes = 0.0;
@@ -100,7 +85,8 @@ class Timeline {
 class Bench {
  public:
   Bench(double bandwidth, double flops) : bandwidth_(bandwidth), flops_(flops) {
-    const std::string dir = WriteConfig();
+    const std::string dir = testing::WriteQwen3_14BConfig(
+        std::filesystem::temp_directory_path() / ("cuda_step_bench." + std::to_string(getpid())));
     const auto folder = ModelFolder::Open({.dir = dir, .dummy_weights = true});
     Check(folder.status());
     std::filesystem::remove_all(dir);

@@ -9,39 +9,31 @@
 
 namespace sluice::worker::device {
 
-absl::StatusOr<DeviceBuffer> DeviceBuffer::Allocate(int64_t bytes, absl::string_view what) {
-  DeviceBuffer buffer;
+template <MemoryKind kKind>
+absl::StatusOr<Buffer<kKind>> Buffer<kKind>::Allocate(int64_t bytes, absl::string_view what) {
+  constexpr bool kDevice = kKind == MemoryKind::kDevice;
+  Buffer buffer;
   if (bytes == 0) return buffer;
-  const cudaError_t error = cudaMalloc(&buffer.data_, static_cast<size_t>(bytes));
+  const auto size = static_cast<size_t>(bytes);
+  const cudaError_t error =
+      kDevice ? cudaMalloc(&buffer.data_, size) : cudaMallocHost(&buffer.data_, size);
   if (error != cudaSuccess) {
     buffer.data_ = nullptr;
     cudaGetLastError();  // reported here, so not to the next who asks
   }
-  SLUICE_RETURN_IF_ERROR(ToStatus(error, absl::StrCat(bytes, " bytes for ", what)));
+  const char* kind = kDevice ? " bytes for " : " bytes of page-locked host memory for ";
+  SLUICE_RETURN_IF_ERROR(ToStatus(error, absl::StrCat(bytes, kind, what)));
   buffer.bytes_ = bytes;
   return buffer;
 }
 
-DeviceBuffer::~DeviceBuffer() {
-  if (data_ != nullptr) cudaFree(data_);
+template <MemoryKind kKind>
+Buffer<kKind>::~Buffer() {
+  if (data_ == nullptr) return;
+  kKind == MemoryKind::kDevice ? cudaFree(data_) : cudaFreeHost(data_);
 }
 
-absl::StatusOr<PinnedBuffer> PinnedBuffer::Allocate(int64_t bytes, absl::string_view what) {
-  PinnedBuffer buffer;
-  if (bytes == 0) return buffer;
-  const cudaError_t error = cudaMallocHost(&buffer.data_, static_cast<size_t>(bytes));
-  if (error != cudaSuccess) {
-    buffer.data_ = nullptr;
-    cudaGetLastError();
-  }
-  SLUICE_RETURN_IF_ERROR(
-      ToStatus(error, absl::StrCat(bytes, " bytes of page-locked host memory for ", what)));
-  buffer.bytes_ = bytes;
-  return buffer;
-}
-
-PinnedBuffer::~PinnedBuffer() {
-  if (data_ != nullptr) cudaFreeHost(data_);
-}
+template class Buffer<MemoryKind::kDevice>;
+template class Buffer<MemoryKind::kPinned>;
 
 }  // namespace sluice::worker::device

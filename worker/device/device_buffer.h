@@ -16,16 +16,19 @@
 
 namespace sluice::worker::device {
 
-class DeviceBuffer {
+enum class MemoryKind { kDevice, kPinned };
+
+template <MemoryKind kKind>
+class Buffer {
  public:
-  DeviceBuffer() = default;
+  Buffer() = default;
   // what: for the message when memory is short, "the KV cache". Aligned to 256 bytes; not zeroed.
   // 0 bytes: an empty buffer.
-  static absl::StatusOr<DeviceBuffer> Allocate(int64_t bytes, absl::string_view what);
-  ~DeviceBuffer();
-  DeviceBuffer(DeviceBuffer&& other) noexcept { Swap(other); }
-  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
-    DeviceBuffer(std::move(other)).Swap(*this);
+  static absl::StatusOr<Buffer> Allocate(int64_t bytes, absl::string_view what);
+  ~Buffer();
+  Buffer(Buffer&& other) noexcept { Swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    Buffer(std::move(other)).Swap(*this);
     return *this;
   }
 
@@ -39,7 +42,7 @@ class DeviceBuffer {
   }
 
  private:
-  void Swap(DeviceBuffer& other) noexcept {
+  void Swap(Buffer& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
   }
@@ -48,33 +51,7 @@ class DeviceBuffer {
   int64_t bytes_ = 0;
 };
 
-class PinnedBuffer {
- public:
-  PinnedBuffer() = default;
-  static absl::StatusOr<PinnedBuffer> Allocate(int64_t bytes, absl::string_view what);
-  ~PinnedBuffer();
-  PinnedBuffer(PinnedBuffer&& other) noexcept { Swap(other); }
-  PinnedBuffer& operator=(PinnedBuffer&& other) noexcept {
-    PinnedBuffer(std::move(other)).Swap(*this);
-    return *this;
-  }
-
-  int64_t bytes() const { return bytes_; }
-  void* data() const { return data_; }
-  template <typename T>
-  T* As(int64_t offset_bytes = 0) const {
-    return data_ == nullptr ? nullptr
-                            : reinterpret_cast<T*>(static_cast<std::byte*>(data_) + offset_bytes);
-  }
-
- private:
-  void Swap(PinnedBuffer& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-  }
-
-  void* data_ = nullptr;
-  int64_t bytes_ = 0;
-};
+using DeviceBuffer = Buffer<MemoryKind::kDevice>;
+using PinnedBuffer = Buffer<MemoryKind::kPinned>;
 
 }  // namespace sluice::worker::device

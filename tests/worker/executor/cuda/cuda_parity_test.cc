@@ -12,10 +12,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <map>
 
+#include "tests/support/qwen3_14b_config.h"
 #include "tests/worker/executor/cuda/cuda_group.h"
 #include "tests/worker/model/model_runner.h"
 
@@ -177,7 +176,7 @@ struct Case {
   }
 };
 
-class CudaParityTest : public testing::TestWithParam<Case> {
+class CudaParityTest : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     if (!HasDevices(GetParam().tp_size)) GTEST_SKIP() << "needs a GPU for each rank";
@@ -308,7 +307,7 @@ TEST_P(CudaParityTest, DraftsThatHoldAreTaken) {
   const RowSample drafted = Step(cuda(), plan).samples.at(0);
   std::vector<TokenId> ids;
   for (const SampledToken& token : drafted.tokens) ids.push_back(token.id);
-  EXPECT_THAT(ids, testing::ElementsAre(generated[1], generated[2], generated[3]));
+  EXPECT_THAT(ids, ::testing::ElementsAre(generated[1], generated[2], generated[3]));
   plan = {.rows = {{.row = 2, .sample = true}}};
   EXPECT_EQ(Step(cuda(), plan).samples.at(0).tokens.at(0).id, generated[4])
       << "the rejected draft's key and value were overwritten";
@@ -339,17 +338,7 @@ TEST_P(CudaParityTest, ACopiedPageGoesItsOwnWay) {
 
 // The 14B's shapes with two layers of random weights: only for a GPU.
 std::string TwoLayersOfThe14B() {
-  const std::string dir = testing::TempDir() + "two_layers_of_the_14b";
-  std::filesystem::create_directories(dir);
-  std::ofstream(dir + "/config.json")
-      << R"({"model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 17408,
-             "num_hidden_layers": 2, "num_attention_heads": 40, "num_key_value_heads": 8,
-             "head_dim": 128, "rms_norm_eps": 1e-6, "rope_theta": 1000000,
-             "max_position_embeddings": 40960, "tie_word_embeddings": false, "eos_token_id": 0,
-             "torch_dtype": "bfloat16", "vocab_size": 151936,
-             "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128,
-                                     "version": "gemm", "zero_point": true}})";
-  return dir;
+  return ::sluice::testing::WriteQwen3_14BConfig(::testing::TempDir() + "two_layers_of_the_14b", 2);
 }
 
 std::vector<Case> Cases() {
@@ -364,7 +353,7 @@ std::vector<Case> Cases() {
   return cases;
 }
 
-INSTANTIATE_TEST_SUITE_P(Checkpoints, CudaParityTest, testing::ValuesIn(Cases()),
+INSTANTIATE_TEST_SUITE_P(Checkpoints, CudaParityTest, ::testing::ValuesIn(Cases()),
                          [](const auto& each) {
                            return std::string(each.param.name) + "_tp" +
                                   std::to_string(each.param.tp_size);
