@@ -7,12 +7,13 @@
 #   deploy/quickstart.sh --serve         keep serving on ports 8000 (HTTP) and 50051 (gRPC) until Ctrl-C
 #   deploy/quickstart.sh --http-port N   with --serve: on this port instead (0: any free one)
 #   deploy/quickstart.sh --prompt TEXT   ask this instead
+#   deploy/quickstart.sh --seed N        answers are drawn; the same seed draws the same one
 #   deploy/quickstart.sh --no-install    do not call apt-get
 set -euo pipefail
 
-usage() { sed -n '3,10s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '3,11s/^# \{0,1\}//p' "$0"; }
 
-keep_serving=0 install=1 http_port=8000 prompt='How many letters r are in strawberry?'
+keep_serving=0 install=1 http_port=8000 seed=() prompt='How many letters r are in strawberry?'
 while [ $# -gt 0 ]; do
   case "$1" in
     --serve) keep_serving=1 ;;
@@ -26,6 +27,11 @@ while [ $# -gt 0 ]; do
     --prompt)
       [ $# -ge 2 ] || { echo "quickstart.sh: --prompt needs a text" >&2; exit 2; }
       prompt=$2
+      shift
+      ;;
+    --seed)
+      [ $# -ge 2 ] || { echo "quickstart.sh: --seed needs a number" >&2; exit 2; }
+      seed=(--seed "$2")
       shift
       ;;
     --prompt=*) prompt=${1#--prompt=} ;;
@@ -154,7 +160,7 @@ echo
 asked=$SECONDS
 stats=$(mktemp)
 status=0
-build/bin/sluice chat --url "$url" --prompt "$prompt" --max-tokens "$max_tokens" --stats --stats-file "$stats" ||
+build/bin/sluice chat --url "$url" --prompt "$prompt" "${seed[@]}" --max-tokens "$max_tokens" --stats --stats-file "$stats" ||
   status=$?
 echo
 first=$(sed -n 's/.*"first_token_s": \([0-9.]*\).*/\1/p' "$stats")
