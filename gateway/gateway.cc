@@ -4,6 +4,7 @@
 #include <atomic>
 #include <ctime>
 #include <filesystem>
+#include <mutex>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -98,12 +99,25 @@ struct Gateway::Impl {
     return keys.Check(authorization);
   }
 
+  // The gRPC health service says what /readyz says, and says it no later.
+  void TakeReadiness(bool ready) {
+    std::lock_guard<std::mutex> lock(health_mu);
+    workers_ready = ready;
+    if (!draining && grpc_server) grpc_server->SetServing(ready);
+  }
+  void BeginDrain() {
+    std::lock_guard<std::mutex> lock(health_mu);
+    if (!draining && grpc_server) grpc_server->SetServing(false);
+    draining = true;
+  }
+
   void StartEngine() {
     WorkerPoolOptions pool_options;
     pool_options.addresses = config.workers;
     pool_options.tokenizer_sha256 = folder.tokenizer->sha256();
     pool_options.vocab_size = folder.tokenizer->vocab_size();
     pool_options.on_event = LogGroupEvent;
+    pool_options.on_readiness = [this](bool ready) { TakeReadiness(ready); };
     pool = std::make_unique<WorkerPool>(std::move(pool_options));
 
     TextEngineOptions engine_options;
@@ -126,6 +140,9 @@ struct Gateway::Impl {
     context.admit = [this](std::string_view authorization) { return Admit(authorization); };
     context.model_root = std::filesystem::canonical(config.model_dir).filename().string();
     context.created_unix_seconds = std::time(nullptr);
+
+    // First, so that no /readyz is there before the health service that agrees with it.
+    SLUICE_RETURN_IF_ERROR(ListenForGrpc(context));
 
     OperationRoutes operation;
     operation.version = version;
@@ -151,19 +168,29 @@ struct Gateway::Impl {
     options.max_body_bytes = config.max_body_bytes;
     options.max_unsent_bytes = config.max_unsent_bytes;
     SLUICE_ASSIGN_OR_RETURN(http_server, HttpServer::Start(std::move(options), router));
-    GrpcServerOptions grpc_options;
-    grpc_options.listen = config.listen;
-    grpc_options.port = config.grpc_port;
-    grpc_options.max_request_bytes = config.max_body_bytes;
-    grpc_options.max_unsent_bytes = config.max_unsent_bytes;
-    SLUICE_ASSIGN_OR_RETURN(grpc_server, GrpcServer::Start(grpc_options, context));
+    return absl::OkStatus();
+  }
+
+  absl::Status ListenForGrpc(const ApiContext& context) {
+    GrpcServerOptions options;
+    options.listen = config.listen;
+    options.port = config.grpc_port;
+    options.max_request_bytes = config.max_body_bytes;
+    options.max_unsent_bytes = config.max_unsent_bytes;
+    SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<GrpcServer> server,
+                            GrpcServer::Start(options, context));
+    std::lock_guard<std::mutex> lock(health_mu);
+    server->SetServing(workers_ready);
+    grpc_server = std::move(server);
     return absl::OkStatus();
   }
 
   const GatewayConfig config;
   Metrics metrics;
   ApiKeys keys;
-  std::atomic<bool> draining{false};
+  std::mutex health_mu;               // taken while the pool holds its own
+  bool workers_ready = false;         // guarded by health_mu
+  std::atomic<bool> draining{false};  // written under health_mu
   std::atomic<int> running{0};
   ModelFolder folder;
   std::unique_ptr<WorkerPool> pool;
@@ -216,12 +243,7 @@ std::string Gateway::ListeningLine() const {
                       impl_->metrics_server->port());
 }
 
-void Gateway::UpdateHealth() { impl_->grpc_server->SetServing(impl_->Readiness().ok()); }
-
-void Gateway::BeginDrain() {
-  impl_->draining = true;
-  if (impl_->grpc_server) impl_->grpc_server->SetServing(false);
-}
+void Gateway::BeginDrain() { impl_->BeginDrain(); }
 
 bool Gateway::Drained() const {
   return impl_->running == 0 && impl_->http_server->stats().answering == 0;

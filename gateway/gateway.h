@@ -28,10 +28,6 @@ class Gateway {
   // "listening http=HOST:PORT grpc=HOST:PORT metrics=HOST:PORT", for whoever started the process.
   std::string ListeningLine() const;
 
-  // Passes the state of the worker groups on to the gRPC health service. Called a few times a
-  // second.
-  void UpdateHealth();
-
   // Readiness off, no new requests. Repeatable.
   void BeginDrain();
   // Nothing runs any more, and every answer is sent.

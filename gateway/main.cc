@@ -82,9 +82,8 @@ int Main(int argc, char** argv) {
            {{"model", std::string_view(config->served_model_names.front())},
             {"version", std::string_view(SLUICE_VERSION)}});
 
-  do {
-    (*gateway)->UpdateHealth();
-  } while (!StopRequested(signals));
+  while (!StopRequested(signals)) {
+  }
 
   LogEvent(LogLevel::kInfo, "draining", {{"timeout_ms", int64_t{config->drain_timeout.count()}}});
   (*gateway)->BeginDrain();

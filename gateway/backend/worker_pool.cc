@@ -189,6 +189,18 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
     group.standing = Standing::kEjected;
     Tell(first ? WorkerGroupEvent::Kind::kAwaited : WorkerGroupEvent::Kind::kEjected, group,
          std::move(why));
+    TellReadinessLocked();
+  }
+
+  // After every change of a standing.
+  void TellReadinessLocked() {
+    const bool ready = std::any_of(groups_.begin(), groups_.end(), [](const auto& entry) {
+      return entry.second->standing == Standing::kReady && !entry.second->removed;
+    });
+    // Probes may come back when those to tell are gone.
+    if (ready == ready_ || stopping_) return;
+    ready_ = ready;
+    if (options_.on_readiness) options_.on_readiness(ready);
   }
 
   void ProbeLoop() {
@@ -254,6 +266,7 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
       group.standing = Standing::kReady;
       Tell(WorkerGroupEvent::Kind::kReady, group, Describe(group.info));
     }
+    TellReadinessLocked();
   }
 
   std::string Mismatch(const ModelInfo& info) const {
@@ -307,6 +320,7 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
         ++entry;
       }
     }
+    TellReadinessLocked();
     changed_.notify_all();
   }
 
@@ -318,6 +332,7 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
   std::condition_variable changed_;
   // Guarded by mu_.
   bool stopping_ = false;
+  bool ready_ = false;  // as told
   std::map<std::string, std::shared_ptr<Group>> groups_;  // by address
   std::deque<std::function<void()>> tasks_;
   std::string resolve_trouble_;

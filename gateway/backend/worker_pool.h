@@ -40,6 +40,9 @@ struct WorkerPoolOptions {
   int silent_probes_to_fail_calls = 6;
   // Called on threads of the pool and of gRPC, one call at a time; must not block or call the pool.
   std::function<void(const WorkerGroupEvent&)> on_event;
+  // Whether any group is ready, whenever that changes from what it was (at first: none is); under
+  // the same terms. GetModelInfo shows the change only after this has returned.
+  std::function<void(bool ready)> on_readiness;
 };
 
 struct WorkerPoolStats {

@@ -66,7 +66,7 @@ GrpcServer::~GrpcServer() { Stop(std::chrono::milliseconds(0)); }
 int GrpcServer::port() const { return impl_->port; }
 
 void GrpcServer::SetServing(bool serving) {
-  if (!impl_->server || impl_->serving == serving) return;
+  if (impl_->serving == serving) return;
   impl_->serving = serving;
   grpc::HealthCheckServiceInterface* health = impl_->server->GetHealthCheckService();
   health->SetServingStatus(serving);

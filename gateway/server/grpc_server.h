@@ -31,7 +31,8 @@ class GrpcServer {
 
   int port() const;
 
-  // What grpc.health.v1 answers, for the whole server and for sluice.v1.Inference.
+  // What grpc.health.v1 answers, for the whole server and for sluice.v1.Inference. One call at a
+  // time, none once Stop is called.
   void SetServing(bool serving);
 
   // No new calls; waits for the running ones, and cancels what is left after the timeout.

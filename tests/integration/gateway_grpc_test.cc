@@ -18,6 +18,7 @@ namespace {
 namespace pb = ::sluice::worker::v1;
 using sluice::testing::AnswerForever;
 using sluice::testing::FakeWorker;
+using sluice::testing::HttpGet;
 using sluice::v1::ChatRequest;
 using sluice::v1::ChatResponse;
 using ::testing::HasSubstr;
@@ -219,6 +220,19 @@ TEST_F(GatewayGrpcTest, EveryGroupFullIsResourceExhausted) {
   EXPECT_EQ(context_.GetServerTrailingMetadata().find("sluice-retry-after-ms")->second, "700");
   EXPECT_EQ(worker_->requests().size(), 1u);
   EXPECT_EQ(second->requests().size(), 1u);
+}
+
+// Whoever has seen the one change finds that the other has changed, too.
+TEST_F(GatewayGrpcTest, HealthIsNeverBehindReadyz) {
+  using grpc::health::v1::HealthCheckResponse;
+  Connect();
+  for (const bool serving : {true, false, true, false}) {
+    worker_->SetServing(serving);
+    while (HttpGet(http_port(), "/readyz")->status != (serving ? 200 : 503)) {
+    }
+    EXPECT_EQ(Health(), serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING);
+  }
+  worker_->SetServing(true);
 }
 
 TEST_F(GatewayGrpcTest, HealthFollowsTheWorkers) {

@@ -79,6 +79,7 @@ class WorkerPoolTest : public ::testing::Test {
     options.vocab_size = 50;
     options.probe_period = std::chrono::milliseconds(20);
     options.on_event = [this](const WorkerGroupEvent& event) { events_.Add(event); };
+    options.on_readiness = [this](bool ready) { readiness_.push_back(ready); };
     pool_ = std::make_unique<WorkerPool>(std::move(options));
   }
   void AwaitReady(const FakeWorker& worker, int nth = 0) {
@@ -95,6 +96,7 @@ class WorkerPoolTest : public ::testing::Test {
   }
 
   Events events_;
+  std::vector<bool> readiness_;  // written under the pool's lock
   std::unique_ptr<WorkerPool> pool_;
   std::vector<std::shared_ptr<GenerateCall>> calls_;
 };
@@ -269,6 +271,24 @@ TEST_F(WorkerPoolTest, LeavesOutAGroupUntilItIsBack) {
   restarted.SetScript(AnswerWith({5}));
   AwaitReady(restarted, 2);
   EXPECT_TRUE(Generate()->AwaitDone().ok());
+}
+
+TEST_F(WorkerPoolTest, IsReadyAsLongAsOneGroupIs) {
+  FakeWorker first(Info());
+  FakeWorker second(Info());
+  Start({first.address(), second.address()});
+  AwaitReady(first);
+  AwaitReady(second);
+  first.SetServing(false);
+  events_.Await(Kind::kEjected, first.address());
+  second.SetServing(false);
+  events_.Await(Kind::kEjected, second.address());
+  EXPECT_FALSE(pool_->GetModelInfo().ok());  // what came before it is told
+  EXPECT_THAT(readiness_, ElementsAre(true, false));
+  first.SetServing(true);
+  AwaitReady(first, 1);
+  EXPECT_TRUE(pool_->GetModelInfo().ok());
+  EXPECT_THAT(readiness_, ElementsAre(true, false, true));
 }
 
 TEST_F(WorkerPoolTest, CancelsReachTheGroupThatRunsTheCall) {
