@@ -8,8 +8,8 @@ namespace {
 
 constexpr int kWarps = 8;
 
-__device__ __nv_bfloat162 Scaled(uint32_t pair, float scale) {
-  const float2 value = __bfloat1622float2(AsBf16Pair(pair));
+__device__ __nv_bfloat162 Scaled(__nv_bfloat162 pair, float scale) {
+  const float2 value = __bfloat1622float2(pair);
   return __floats2bfloat162_rn(value.x * scale, value.y * scale);
 }
 
@@ -29,23 +29,19 @@ __global__ void __launch_bounds__(32 * kWarps)
     const int64_t output = int64_t{tile} * kTileOutputs + 16 * half + lane / 4;
 #pragma unroll
     for (int chunk = 0; chunk < 2; ++chunk) {
-      // Two words are the steps of 8 inputs; an output has 8 such runs in a chunk.
-      const auto* runs = reinterpret_cast<const uint2*>(bytes) + (half * 2 + chunk) * 64;
+      const auto* words = reinterpret_cast<const uint32_t*>(bytes) + (half * 2 + chunk) * 128;
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
+        // A run of 8 inputs is half of a step: two inputs of each of four lanes' words.
         const int run = 4 * i + lane % 4;
-        const uint2 packed = runs[lane / 4 * 8 + run];
-        const uint32_t steps[2] = {packed.x, packed.y};
+        const auto* step = words + lane / 4 * 16 + run / 2;
         alignas(16) __nv_bfloat162 low[4];
         alignas(16) __nv_bfloat162 high[4];  // of outputs g and g + 8
 #pragma unroll
-        for (int step = 0; step < 2; ++step) {
-          uint32_t a[4];
-          Widen(steps[step], scales.zeros[half], a);
-          low[2 * step] = Scaled(a[0], scales.scale[half][0]);
-          low[2 * step + 1] = Scaled(a[2], scales.scale[half][0]);
-          high[2 * step] = Scaled(a[1], scales.scale[half][1]);
-          high[2 * step + 1] = Scaled(a[3], scales.scale[half][1]);
+        for (int t = 0; t < 4; ++t) {
+          const uint32_t pairs = step[4 * t] >> 8 * (run % 2);
+          low[t] = Scaled(WidenPair(pairs, scales.zeros[half].low), scales.scale[half][0]);
+          high[t] = Scaled(WidenPair(pairs >> 4, scales.zeros[half].high), scales.scale[half][1]);
         }
         const int input = group * kGroupInputs + 64 * chunk + 8 * run;
         *reinterpret_cast<uint4*>(out + output * weight.inputs + input) =

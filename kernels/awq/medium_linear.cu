@@ -132,12 +132,12 @@ __device__ void AddUnit(const uint8_t* records, ScaleType scale_type, const uint
       }
     }
 #pragma unroll
-    for (int pair = 0; pair < 2; ++pair) {  // of steps: what 16 bytes of a row of x hold
-      uint4 tokens_of[kTokenTiles];
+    for (int pair = 0; pair < 2; ++pair) {  // of steps: 32 inputs
+      uint32_t tokens_of[kTokenTiles][4];
 #pragma unroll
       for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
-        tokens_of[tokens] = *reinterpret_cast<const uint4*>(x + tokens * kTokens * kRowBytes +
-                                                            128 * chunk + 16 * pair);
+        device::LoadMatrix4(tokens_of[tokens],
+                            x + tokens * kTokens * kRowBytes + 128 * chunk + 64 * pair);
       }
 #pragma unroll
       for (int record = 0; record < kWarpTiles; ++record) {
@@ -156,8 +156,7 @@ __device__ void AddUnit(const uint8_t* records, ScaleType scale_type, const uint
 #pragma unroll
                 for (int i = 0; i < 4; ++i) value[i] *= ratio[record][half][i / 2];
               }
-              const uint4& both = tokens_of[tokens];
-              const uint32_t b[2] = {step == 0 ? both.x : both.z, step == 0 ? both.y : both.w};
+              const uint32_t b[2] = {tokens_of[tokens][2 * step], tokens_of[tokens][2 * step + 1]};
               device::Mma16x8x16(value, a, b);
             }
           }
@@ -222,7 +221,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 
   const int own_row = token_warp * kTokenTiles * kTokens;
-  const int own_x = Ring::kRecordBytes + (own_row + lane / 4) * kRowBytes + lane % 4 * 32;
+  const int own_x = Ring::kRecordBytes + (own_row + lane % 8) * kRowBytes + lane / 8 * 16;
   for (int i = 0; i < num_units;) {
     Sums<kWarpTiles, kTokenTiles> sums;
     sums.Clear();

@@ -6,16 +6,16 @@
 //   [0, 2048)     u32 words [half 2][chunk 2][lane 32][step 4]: outputs 16 half + 0..15, inputs
 //                 64 chunk + 0..63, in the order of mma.m16n8k16's A fragments (g = lane / 4, t =
 //                 lane % 4). A word's eight 4-bit values, lowest bits first, are
-//                   (g, k) (g+8, k) (g, k+2) (g+8, k+2) (g, k+1) (g+8, k+1) (g, k+3) (g+8, k+3)
-//                 with k = 16 t + 4 step: the values of a register pair lie 16 bits apart.
+//                   (g, k) (g+8, k) (g, k+8) (g+8, k+8) (g, k+1) (g+8, k+1) (g, k+9) (g+8, k+9)
+//                 with k = 16 step + 2 t: the values of a register pair lie 16 bits apart.
 //   [2048, 2112)  scales, bf16 or f16 as the checkpoint has them, [half 2][g 8][2]: of outputs g
 //                 and g + 8
 //   [2112, 2128)  zeros u32 [half 2][2]: 4 bits each, output g at bits 4g of the first word, g + 8
 //                 of the second
 //
 // Records are in the order [tile of outputs][group]. weight = (q - zero) * scale, no +1 (AutoAWQ
-// "gemm"). The sum over inputs takes a step's four inputs of a lane as it likes: within one
-// instruction their order is free, as long as the activations follow it.
+// "gemm"). Four warps with neighbouring 16 outputs each hold the A fragment of wgmma.m64nNk16 the
+// same way, and a step's inputs are neighbours, so that its activations can lie as they come.
 #pragma once
 
 #include <cstdint>

@@ -32,11 +32,11 @@ __global__ void RepackKernel(AutoAwqTensors tensors, ShardRange range, uint8_t* 
   auto* words = reinterpret_cast<uint32_t*>(record);
   for (int i = static_cast<int>(threadIdx.x); i < kWordsPerTile; i += kThreads) {
     const int step = i % 4, lane = i / 4 % 32, chunk = i / 128 % 2, half = i / 256;
-    const int k = first_input + 64 * chunk + 16 * (lane % 4) + 4 * step;
+    const int k = first_input + 64 * chunk + 16 * step + 2 * (lane % 4);
     const int output = first_output + 16 * half + lane / 4;
     uint32_t word = 0;
     for (int place = 0; place < 8; ++place) {
-      const int input = k + (place / 2 % 2) * 2 + place / 4;
+      const int input = k + (place / 2 % 2) * 8 + place / 4;
       word |= Nibble(tensors.qweight, input, tensors.outputs, output + place % 2 * 8) << 4 * place;
     }
     words[i] = word;

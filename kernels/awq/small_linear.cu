@@ -17,8 +17,8 @@ constexpr int kStages = 4;
 constexpr int kRingBytes = kWarps * kStages * kTileBytes;
 constexpr int kMaxSharedBytes = 227 * 1024;  // of one block on sm_90
 constexpr int kTokens = 8;                   // of one instruction
-// Between rows of x in shared memory: the 16-byte loads of 8 lanes, 2 rows by 4 places of 32 bytes,
-// then fall into different banks.
+// Between rows of x in shared memory: 16 bytes of 8 neighbouring rows, as a matrix is loaded, then
+// fall into different banks.
 constexpr int kRowPadding = 8;
 
 int SharedBytes(int slice_inputs, int rows) {
@@ -56,12 +56,12 @@ __device__ void AddTile(const uint8_t* record, ScaleType scale_type, const __nv_
   for (int chunk = 0; chunk < 2; ++chunk) {
     const uint4 packed[2] = {words[chunk * 32 + lane], words[(2 + chunk) * 32 + lane]};
 #pragma unroll
-    for (int pair = 0; pair < 2; ++pair) {  // of steps: what 16 bytes of a row of x hold
-      uint4 tokens_of[kTokenTiles];
+    for (int pair = 0; pair < 2; ++pair) {  // of steps: 32 inputs
+      uint32_t tokens_of[kTokenTiles][4];
 #pragma unroll
       for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
-        tokens_of[tokens] = *reinterpret_cast<const uint4*>(x + tokens * kTokens * row_stride +
-                                                            64 * chunk + 8 * pair);
+        device::LoadMatrix4(tokens_of[tokens],
+                            x + tokens * kTokens * row_stride + 64 * chunk + 32 * pair);
       }
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
@@ -73,8 +73,7 @@ __device__ void AddTile(const uint8_t* record, ScaleType scale_type, const __nv_
           Widen(steps[step], scales.zeros[half], a);
 #pragma unroll
           for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
-            const uint4& both = tokens_of[tokens];
-            const uint32_t b[2] = {step == 0 ? both.x : both.z, step == 0 ? both.y : both.w};
+            const uint32_t b[2] = {tokens_of[tokens][2 * step], tokens_of[tokens][2 * step + 1]};
             device::Mma16x8x16(group.value[half][tokens], a, b);
           }
         }
@@ -229,7 +228,7 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
   device::WaitCopies<kStages - 2>();
   __syncthreads();
 
-  const __nv_bfloat16* own_x = x + lane / 4 * row_stride + lane % 4 * 16;
+  const __nv_bfloat16* own_x = x + lane % 8 * row_stride + lane / 8 * 8;  // as LoadMatrix4 wants
   const int first_tile = unit.tile;
   Sums<kTokenTiles> sums, of_first_tile;
   sums.Clear();

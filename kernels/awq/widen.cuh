@@ -23,12 +23,16 @@ __device__ inline __nv_bfloat162 AsBf16Pair(uint32_t bits) {
   return *reinterpret_cast<const __nv_bfloat162*>(&bits);
 }
 
+// q - zero of the values at bits 0-3 and 16-19.
+__device__ inline __nv_bfloat162 WidenPair(uint32_t bits, __nv_bfloat162 zero) {
+  return __hsub2(AsBf16Pair(device::AndOr(bits, 0x000f000fu, 0x43004300u)), zero);
+}
+
 // word: the eight values of one step; a: mma.m16n8k16's A fragment of (q - zero).
 __device__ inline void Widen(uint32_t word, const WideZeros& zeros, uint32_t (&a)[4]) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const uint32_t biased = device::AndOr(word >> 4 * i, 0x000f000fu, 0x43004300u);
-    const __nv_bfloat162 value = __hsub2(AsBf16Pair(biased), i % 2 == 0 ? zeros.low : zeros.high);
+    const __nv_bfloat162 value = WidenPair(word >> 4 * i, i % 2 == 0 ? zeros.low : zeros.high);
     a[i] = *reinterpret_cast<const uint32_t*>(&value);
   }
 }
