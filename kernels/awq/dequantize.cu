@@ -13,7 +13,7 @@ __device__ __nv_bfloat162 Scaled(__nv_bfloat162 pair, float scale) {
   return __floats2bfloat162_rn(value.x * scale, value.y * scale);
 }
 
-// One warp a record; lane (g, t) takes of outputs g and g + 8 every fourth run of 8 inputs, 16
+// One warp a record; lane (g, t) takes of two outputs every fourth run of 8 inputs, 16
 // bytes, so that the four lanes of an output write 64 bytes in a row, whole sectors, at a time.
 __global__ void __launch_bounds__(32 * kWarps)
     DequantizeKernel(PackedAwq weight, __nv_bfloat16* out) {
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(32 * kWarps)
   const TileScales scales(bytes, weight.scale_type, lane);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t output = int64_t{tile} * kTileOutputs + 16 * half + lane / 4;
+    const int64_t output = int64_t{tile} * kTileOutputs + FirstOutput(lane / 4, half);
 #pragma unroll
     for (int chunk = 0; chunk < 2; ++chunk) {
       const auto* words = reinterpret_cast<const uint32_t*>(bytes) + (half * 2 + chunk) * 128;
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(32 * kWarps)
         const int run = 4 * i + lane % 4;
         const auto* step = words + lane / 4 * 16 + run / 2;
         alignas(16) __nv_bfloat162 low[4];
-        alignas(16) __nv_bfloat162 high[4];  // of outputs g and g + 8
+        alignas(16) __nv_bfloat162 high[4];  // of the next output
 #pragma unroll
         for (int t = 0; t < 4; ++t) {
           const uint32_t pairs = step[4 * t] >> 8 * (run % 2);
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(32 * kWarps)
         const int input = group * kGroupInputs + 64 * chunk + 8 * run;
         *reinterpret_cast<uint4*>(out + output * weight.inputs + input) =
             *reinterpret_cast<const uint4*>(low);
-        *reinterpret_cast<uint4*>(out + (output + 8) * weight.inputs + input) =
+        *reinterpret_cast<uint4*>(out + (output + 1) * weight.inputs + input) =
             *reinterpret_cast<const uint4*>(high);
       }
     }

@@ -78,7 +78,7 @@ __device__ void CopyUnit(const MediumLinear& linear, int first_row, SplitUnit un
 template <int kWarpTiles, int kTokenTiles>
 struct Sums {
   float value[kWarpTiles][2][kTokenTiles][4];  // [record][half of its outputs]
-  float scale[kWarpTiles][2][2];               // [record][half][output g, output g + 8]
+  float scale[kWarpTiles][2][2];               // [record][half][FirstOutput, the next]
 
   __device__ void Clear() {
 #pragma unroll
@@ -173,7 +173,7 @@ __device__ void WritePiece(const MediumLinear& linear, float* piece, int first_r
 #pragma unroll
   for (int record = 0; record < kWarpTiles; ++record) {
     if (first_tile + record >= linear.weight.num_tiles()) return;
-    const int first_output = (first_tile + record) * kTileOutputs + lane / 4;
+    const int first_output = (first_tile + record) * kTileOutputs;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
 #pragma unroll
@@ -182,7 +182,7 @@ __device__ void WritePiece(const MediumLinear& linear, float* piece, int first_r
         for (int i = 0; i < 4; ++i) {
           const int row = first_row + tokens * kTokens + 2 * (lane % 4) + i % 2;
           if (row < linear.rows) {
-            piece[int64_t{row} * linear.weight.outputs + first_output + 16 * half + 8 * (i / 2)] =
+            piece[int64_t{row} * linear.weight.outputs + first_output + FirstOutput(lane / 4, half) + i / 2] =
                 sums.value[record][half][tokens][i] * sums.scale[record][half][i / 2];
           }
         }

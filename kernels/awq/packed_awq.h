@@ -3,19 +3,21 @@
 // inputs, and a tile is one record of kTileBytes, so that a single run of bytes brings everything
 // about it:
 //
-//   [0, 2048)     u32 words [half 2][chunk 2][lane 32][step 4]: outputs 16 half + 0..15, inputs
+//   [0, 2048)     u32 words [half 2][chunk 2][lane 32][step 4]: 16 of the outputs, inputs
 //                 64 chunk + 0..63, in the order of mma.m16n8k16's A fragments (g = lane / 4, t =
-//                 lane % 4). A word's eight 4-bit values, lowest bits first, are
-//                   (g, k) (g+8, k) (g, k+8) (g+8, k+8) (g, k+1) (g+8, k+1) (g, k+9) (g+8, k+9)
+//                 lane % 4). Row g of a half is output n = 4 g + 2 half, row g + 8 output n + 1. A
+//                 word's eight 4-bit values, lowest bits first, are
+//                   (n, k) (n+1, k) (n, k+8) (n+1, k+8) (n, k+1) (n+1, k+1) (n, k+9) (n+1, k+9)
 //                 with k = 16 step + 2 t: the values of a register pair lie 16 bits apart.
-//   [2048, 2112)  scales, bf16 or f16 as the checkpoint has them, [half 2][g 8][2]: of outputs g
-//                 and g + 8
-//   [2112, 2128)  zeros u32 [half 2][2]: 4 bits each, output g at bits 4g of the first word, g + 8
+//   [2048, 2112)  scales, bf16 or f16 as the checkpoint has them, [half 2][g 8][2]: of outputs n
+//                 and n + 1
+//   [2112, 2128)  zeros u32 [half 2][2]: 4 bits each, output n at bits 4g of the first word, n + 1
 //                 of the second
 //
 // Records are in the order [tile of outputs][group]. weight = (q - zero) * scale, no +1 (AutoAWQ
-// "gemm"). Four warps with neighbouring 16 outputs each hold the A fragment of wgmma.m64nNk16 the
-// same way, and a step's inputs are neighbours, so that its activations can lie as they come.
+// "gemm"). Four warps with 16 outputs each hold the A fragment of wgmma.m64nNk16 the same way. A
+// step's inputs are neighbours, so that its activations can lie as they come; what a lane has of a
+// tile's outputs are four neighbours, so that sums leave 16 bytes at a time.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +33,9 @@ inline constexpr int kTileScaleBytes = 64;
 inline constexpr int kTileZeroBytes = 16;
 inline constexpr int kTileBytes = kTileWordBytes + kTileScaleBytes + kTileZeroBytes;
 static_assert(kTileBytes % 16 == 0);
+
+// Within the tile: of rows g and g + 8 of a half's fragments, the latter being the next output.
+SLUICE_HOST_DEVICE constexpr int FirstOutput(int g, int half) { return 4 * g + 2 * half; }
 
 // How a checkpoint stores its scales. They are kept as they are: neither type holds the other's
 // values.

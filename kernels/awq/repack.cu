@@ -33,11 +33,11 @@ __global__ void RepackKernel(AutoAwqTensors tensors, ShardRange range, uint8_t* 
   for (int i = static_cast<int>(threadIdx.x); i < kWordsPerTile; i += kThreads) {
     const int step = i % 4, lane = i / 4 % 32, chunk = i / 128 % 2, half = i / 256;
     const int k = first_input + 64 * chunk + 16 * step + 2 * (lane % 4);
-    const int output = first_output + 16 * half + lane / 4;
+    const int output = first_output + FirstOutput(lane / 4, half);
     uint32_t word = 0;
     for (int place = 0; place < 8; ++place) {
       const int input = k + (place / 2 % 2) * 8 + place / 4;
-      word |= Nibble(tensors.qweight, input, tensors.outputs, output + place % 2 * 8) << 4 * place;
+      word |= Nibble(tensors.qweight, input, tensors.outputs, output + place % 2) << 4 * place;
     }
     words[i] = word;
   }
@@ -45,15 +45,16 @@ __global__ void RepackKernel(AutoAwqTensors tensors, ShardRange range, uint8_t* 
   if (threadIdx.x < kTileOutputs) {
     const int half = static_cast<int>(threadIdx.x) / 16, g = static_cast<int>(threadIdx.x) / 2 % 8,
               upper = static_cast<int>(threadIdx.x) % 2;
-    const int output = first_output + 16 * half + 8 * upper + g;
+    const int output = first_output + FirstOutput(g, half) + upper;
     scales[threadIdx.x] = tensors.scales[stored_group * tensors.outputs + output];
   }
   auto* zeros = reinterpret_cast<uint32_t*>(record + kTileWordBytes + kTileScaleBytes);
   if (threadIdx.x < 4) {
-    const int first = first_output + 8 * static_cast<int>(threadIdx.x);
+    const int half = static_cast<int>(threadIdx.x) / 2, upper = static_cast<int>(threadIdx.x) % 2;
     uint32_t word = 0;
     for (int g = 0; g < 8; ++g) {
-      word |= Nibble(tensors.qzeros, stored_group, tensors.outputs, first + g) << 4 * g;
+      const int output = first_output + FirstOutput(g, half) + upper;
+      word |= Nibble(tensors.qzeros, stored_group, tensors.outputs, output) << 4 * g;
     }
     zeros[threadIdx.x] = word;
   }

@@ -14,7 +14,7 @@
 
 namespace sluice::kernels::awq {
 
-// A lane's zeros of one half of a tile, as pairs of 128 + zero: of output g, and of g + 8.
+// A lane's zeros of one half of a tile, as pairs of 128 + zero: of its two outputs (FirstOutput).
 struct WideZeros {
   __nv_bfloat162 low, high;
 };
@@ -39,7 +39,7 @@ __device__ inline void Widen(uint32_t word, const WideZeros& zeros, uint32_t (&a
 
 // What a lane needs of a tile's scales and zeros.
 struct TileScales {
-  float scale[2][2];  // [half][output g, output g + 8]
+  float scale[2][2];  // [half][FirstOutput, the next]
   WideZeros zeros[2];
 
   __device__ TileScales(const uint8_t* record, ScaleType type, int lane) {
