@@ -32,9 +32,9 @@ cudaError_t AllowSharedBytes(void (*kernel)(Params...), size_t bytes) {
                               static_cast<int>(bytes));
 }
 
-// The block's dynamic shared memory, aligned to 128 bytes.
+// The block's dynamic shared memory, aligned to 1,024 bytes, as swizzled matrices want it.
 __device__ inline uint8_t* DynamicShared() {
-  extern __shared__ __align__(128) uint8_t dynamic_shared[];
+  extern __shared__ __align__(1024) uint8_t dynamic_shared[];
   return dynamic_shared;
 }
 

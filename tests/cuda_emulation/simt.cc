@@ -34,13 +34,28 @@ namespace sluice::cuda_emulation {
 namespace {
 
 constexpr int kPoison = 0xff;
-constexpr size_t kSharedAlignment = 128;
+constexpr size_t kSharedAlignment = 1024;
 
 enum class State { kReady, kAtBarrier, kAtWarpOperation, kEnded };
 
 struct AsyncCopy {
   uint8_t* shared;
   const uint8_t* global;  // null: zeros
+  int group;
+};
+
+// Sums of a product that was issued.
+struct ProductSums {
+  float* sums;
+  std::vector<float> values;  // as they will be; before the commit the sums themselves have them
+  int group;
+};
+
+// What a product reads.
+struct ProductOperand {
+  const uint8_t* shared;
+  std::array<uint8_t, 16> bytes;
+  Place place;
   int group;
 };
 
@@ -61,6 +76,10 @@ struct Thread {
   // Copies under way, oldest first, and the group that the next one joins.
   std::deque<AsyncCopy> copies;
   int open_group = 0;
+  // The same of products.
+  std::vector<ProductSums> products;
+  std::vector<ProductOperand> product_operands;
+  int open_product_group = 0;
 };
 
 struct Warp {
@@ -304,6 +323,9 @@ void OpenBarrier() {
 void EndThread() {
   Machine& machine = TheMachine();
   Thread& thread = Current();
+  if (!thread.products.empty()) {
+    Fail("a thread ends while products are under way", Place::current());
+  }
   thread.state = State::kEnded;
   --machine.num_alive;
   if (BarrierComplete()) OpenBarrier();
@@ -378,6 +400,9 @@ void RunBlock(Draws& draws) {
     thread.state = State::kReady;
     thread.copies.clear();
     thread.open_group = 0;
+    thread.products.clear();
+    thread.product_operands.clear();
+    thread.open_product_group = 0;
     thread.fiber.Start(
         [](void*) {
           (*TheMachine().body)();
@@ -509,6 +534,56 @@ void WaitCopies(int pending_groups) {
     }
     thread.copies.pop_front();
   }
+}
+
+void BeginProduct(float* sums, int count) {
+  Thread& thread = Current();
+  for (ProductSums& product : thread.products) {
+    if (product.sums != sums) continue;
+    if (product.group != thread.open_product_group) {
+      std::copy(product.values.begin(), product.values.end(), sums);
+      product.group = thread.open_product_group;
+    }
+    return;
+  }
+  thread.products.push_back(
+      {sums, std::vector<float>(static_cast<size_t>(count)), thread.open_product_group});
+}
+
+void KeepOperand(const void* shared, Place place) {
+  CheckShared(shared, 16, place);
+  Thread& thread = Current();
+  ProductOperand operand = {
+      static_cast<const uint8_t*>(shared), {}, place, thread.open_product_group};
+  std::memcpy(operand.bytes.data(), shared, operand.bytes.size());
+  thread.product_operands.push_back(operand);
+}
+
+void CommitProducts() {
+  Thread& thread = Current();
+  for (ProductSums& product : thread.products) {
+    if (product.group != thread.open_product_group) continue;
+    std::copy_n(product.sums, product.values.size(), product.values.begin());
+    std::memset(product.sums, kPoison, product.values.size() * sizeof(float));
+  }
+  ++thread.open_product_group;
+}
+
+void WaitProducts(int pending_groups) {
+  Thread& thread = Current();
+  const int end = thread.open_product_group - pending_groups;
+  for (const ProductOperand& operand : thread.product_operands) {
+    if (operand.group >= end) continue;
+    if (std::memcmp(operand.shared, operand.bytes.data(), operand.bytes.size()) != 0) {
+      Fail("shared memory changed under a product that reads it", operand.place);
+    }
+  }
+  std::erase_if(thread.product_operands,
+                [end](const ProductOperand& operand) { return operand.group < end; });
+  for (const ProductSums& product : thread.products) {
+    if (product.group < end) std::copy(product.values.begin(), product.values.end(), product.sums);
+  }
+  std::erase_if(thread.products, [end](const ProductSums& product) { return product.group < end; });
 }
 
 void CheckShared(const void* pointer, size_t bytes, Place place) {

@@ -65,6 +65,14 @@ void CopyAsync16(void* shared, const void* global, bool use, Place place);
 void CommitCopies();
 void WaitCopies(int pending_groups);
 
+// wgmma's groups, of this thread's sums. A product is computed when it is issued; from the commit
+// to the wait for its group the sums are NaN, unless a further product goes on with them. What a
+// product read of shared memory must be the same at the wait: KeepOperand, 16 bytes at a time.
+void BeginProduct(float* sums, int count);
+void KeepOperand(const void* shared, Place place);
+void CommitProducts();
+void WaitProducts(int pending_groups);
+
 // REQUIRES to hold, or ends the process: [pointer, pointer + bytes) is aligned to `bytes` and lies
 // in the block's shared memory.
 void CheckShared(const void* pointer, size_t bytes, Place place);

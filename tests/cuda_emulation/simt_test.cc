@@ -16,6 +16,7 @@
 #include "kernels/device/async_copy.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
+#include "kernels/device/wgmma.cuh"
 
 namespace sluice::cuda_emulation {
 namespace {
@@ -316,6 +317,53 @@ TEST(Simt, TransposesMatrices) {
 
 TEST_F(SimtDeath, ReportsMatrixOperationsOfPartOfAWarp) {
   EXPECT_DEATH(OnDevice(1, 16, 0, [] { kernels::device::TransposeMatrix(0); }), "whole warp");
+}
+
+constexpr int kProductBytes = 64 * kernels::device::kSwizzleRowBytes;
+
+// 64 x 64 ones times 64 x 8 ones, in two groups.
+void IssueProducts(float (&sums)[4]) {
+  auto* shared = reinterpret_cast<uint32_t*>(DynamicShared());
+  for (int i = Thread(); i < kProductBytes / 4; i += 128) shared[i] = 0x3f803f80u;
+  __syncthreads();
+  const kernels::device::SharedMatrix matrix = kernels::device::KMajorMatrix(shared);
+  kernels::device::FenceProducts(sums);
+  for (int group = 0; group < 2; ++group) {
+    for (int step = 0; step < 2; ++step) {
+      const kernels::device::SharedMatrix at = matrix.Advance(64 * group + 32 * step);
+      kernels::device::Product<8>(sums, at, at, group + step > 0);
+    }
+    kernels::device::CommitProducts();
+  }
+}
+
+TEST(Simt, SumsOfProductsArriveAtTheWait) {
+  OnDevice(1, 128, kProductBytes, [] {
+    float sums[4] = {9.0f, 9.0f, 9.0f, 9.0f};
+    IssueProducts(sums);
+    EXPECT_TRUE(std::isnan(sums[0])) << "read before any wait";
+    kernels::device::WaitProducts<1>(sums);
+    EXPECT_TRUE(std::isnan(sums[3])) << "of the group that may still be under way";
+    kernels::device::WaitProducts<0>(sums);
+    for (const float sum : sums) EXPECT_EQ(sum, 64.0f);
+  });
+}
+
+TEST_F(SimtDeath, ReportsMisuseOfProducts) {
+  EXPECT_DEATH(OnDevice(1, 128, kProductBytes,
+                        [] {
+                          float sums[4];
+                          IssueProducts(sums);
+                          DynamicShared()[16 * Thread()] = 0;
+                          kernels::device::WaitProducts<0>(sums);
+                        }),
+               "changed under a product");
+  EXPECT_DEATH(OnDevice(1, 128, kProductBytes,
+                        [] {
+                          float sums[4];
+                          IssueProducts(sums);
+                        }),
+               "while products are under way");
 }
 
 }  // namespace

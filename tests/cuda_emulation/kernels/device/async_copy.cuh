@@ -8,6 +8,10 @@
 
 namespace sluice::kernels::device {
 
+inline uint32_t SharedAddress(const void* pointer) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
 inline void CopyAsync16(void* shared, const void* global,
                         cuda_emulation::Place place = cuda_emulation::Place::current()) {
   cuda_emulation::CopyAsync16(shared, global, true, place);
