@@ -182,7 +182,8 @@ __device__ void WritePiece(const MediumLinear& linear, float* piece, int first_r
         for (int i = 0; i < 4; ++i) {
           const int row = first_row + tokens * kTokens + 2 * (lane % 4) + i % 2;
           if (row < linear.rows) {
-            piece[int64_t{row} * linear.weight.outputs + first_output + FirstOutput(lane / 4, half) + i / 2] =
+            piece[int64_t{row} * linear.weight.outputs + first_output +
+                  FirstOutput(lane / 4, half) + i / 2] =
                 sums.value[record][half][tokens][i] * sums.scale[record][half][i / 2];
           }
         }

@@ -93,17 +93,18 @@ __device__ void AddTile(const uint8_t* record, ScaleType scale_type, const __nv_
   }
 }
 
-// Hands a warp's sums of a tile to `take`: token, the first of four outputs of the tile, and theirs.
+// Hands a warp's sums of a tile, by token and output of the tile, to `take`.
 template <int kTokenTiles, typename Take>
 __device__ void ForEachSum(const Sums<kTokenTiles>& sums, int lane, Take take) {
 #pragma unroll
-  for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
+  for (int half = 0; half < 2; ++half) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const float(&low)[4] = sums.value[0][tokens];
-      const float(&high)[4] = sums.value[1][tokens];
-      take(tokens * kTokens + 2 * (lane % 4) + i, FirstOutput(lane / 4, 0),
-           float4{low[i], low[2 + i], high[i], high[2 + i]});
+    for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        take(tokens * kTokens + 2 * (lane % 4) + i % 2, FirstOutput(lane / 4, half) + i / 2,
+             sums.value[half][tokens][i]);
+      }
     }
   }
 }
@@ -129,7 +130,7 @@ __device__ float* PieceOf(const SmallLinear& linear, int slice, int block, int t
 
 // What a warp has of a tile in shared memory: [token][kPartStride]. The padding sends what
 // neighbouring lanes have of different tokens to different banks.
-constexpr int kPartStride = kTileOutputs + 4;
+constexpr int kPartStride = kTileOutputs + 1;
 template <int kTokenTiles>
 constexpr int kPartFloats = kTokenTiles * kTokens * kPartStride;
 
@@ -247,9 +248,8 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
         of_first_tile = sums;
       } else {
         float* piece = PieceOf(linear, slice, block, unit.tile);
-        ForEachSum(sums, lane, [&](int token, int output, float4 sum) {
-          if (token >= linear.rows) return;
-          *reinterpret_cast<float4*>(piece + token * linear.weight.outputs + output) = sum;
+        ForEachSum(sums, lane, [&](int token, int output, float sum) {
+          if (token < linear.rows) piece[token * linear.weight.outputs + output] = sum;
         });
       }
       sums.Clear();
@@ -262,8 +262,8 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
   static_assert(2 * kPartFloats<kTokenTiles> <= kRingFloats);
   auto* own_parts = reinterpret_cast<float*>(ring);
   const auto keep = [&](float* part, const Sums<kTokenTiles>& of_tile) {
-    ForEachSum(of_tile, lane, [&](int token, int output, float4 sum) {
-      if (token < linear.rows) *reinterpret_cast<float4*>(part + token * kPartStride + output) = sum;
+    ForEachSum(of_tile, lane, [&](int token, int output, float sum) {
+      if (token < linear.rows) part[token * kPartStride + output] = sum;
     });
   };
   __syncwarp();
