@@ -149,7 +149,7 @@ TEST_P(BundledGreedyTest, SaysWhatTheCpuSays) {
   EXPECT_GE(static_cast<double>(equal), 0.95 * static_cast<double>(prompts.size()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, BundledGreedyTest, testing::Values(1, 2));
+INSTANTIATE_TEST_SUITE_P(Ranks, BundledGreedyTest, testing::Values(1, 2, 4));
 
 }  // namespace
 }  // namespace sluice::worker

@@ -343,10 +343,13 @@ std::string TwoLayersOfThe14B() {
 
 std::vector<Case> Cases() {
   std::vector<Case> cases;
-  for (const int tp_size : {1, 2}) {
-    cases.push_back({"grouped_untied", ParityDir("grouped_untied"), tp_size, 2000, 0.1});
+  for (const int tp_size : {1, 2, 4, 8}) {
+    if (kEmulated && tp_size > 2) continue;
+    if (tp_size <= 4) {  // the key-value heads of these
+      cases.push_back({"grouped_untied", ParityDir("grouped_untied"), tp_size, 2000, 0.1});
+    }
     if (kEmulated) continue;
-    cases.push_back({"bundled", DemoModelDir(), tp_size, 4000, 0.25});
+    if (tp_size <= 4) cases.push_back({"bundled", DemoModelDir(), tp_size, 4000, 0.25});
     cases.push_back({"shapes_of_the_14b", TwoLayersOfThe14B(), tp_size, 150'000, 0.25, true});
   }
   cases.push_back({"dense", ParityDir("dense"), 1, 500, 0.1});
