@@ -396,15 +396,15 @@ int Main(int argc, char** argv) {
   prefill("prefill 2k", 2048, 5);
   prefill("prefill 8k", 8192, 5);
   prefill("prefill 32k", 32'768, 3);
+  prefill("prefill 131k", kContext - 64, 1);
   decode("decode 1 at 1k", 1, 1024, 256);
   decode("decode 1 at 32k", 1, 32'768, 128);
+  decode("decode 1 at 131k", 1, kContext - 64, 96);
   decode("decode 16 at 1k", 16, 1024, 128);
   decode("decode 64 at 1k", 64, 1024, 128);
   decode("decode 128 at 1k", 128, 1024, 128);
   // Prompts come one after the other, and the first still has to decode when the last has begun.
   decode("decode 256 at 1k", 256, 1024, 384);
-  prefill("prefill 131k", kContext - 64, 1);
-  decode("decode 1 at 131k", 1, kContext - 64, 96);
   std::printf("\n]}\n");
   return 0;
 }
