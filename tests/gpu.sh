@@ -8,17 +8,18 @@
 #   tests/gpu.sh PACKAGE_DIR --sanitize      small shapes under memcheck, racecheck and synccheck
 #   tests/gpu.sh PACKAGE_DIR --bench         benches; one JSON file each
 #   tests/gpu.sh PACKAGE_DIR --e2e           end-to-end tests against the package's binaries; needs tests/requirements.txt
+#   tests/gpu.sh PACKAGE_DIR --evaluate      how well the bundled model answers, beside the CPU; needs tokenizers, jinja2
 #     --parity DIR   checkpoints of tests/reference/parity_checkpoint.py; without it they are made, with python3
 #     --out DIR      where logs and JSON go, default gpu-results
 #     --only REGEX   only the programs whose names match
 set -uo pipefail
 
-usage() { sed -n '3,15s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '3,16s/^# \{0,1\}//p' "$0"; }
 
 package='' parity='' out=gpu-results only=. what=tests
 while [ $# -gt 0 ]; do
   case "$1" in
-    --sanitize | --bench | --e2e) what=${1#--} ;;
+    --sanitize | --bench | --e2e | --evaluate) what=${1#--} ;;
     --parity | --out | --only)
       [ $# -ge 2 ] || { echo "gpu.sh: $1 needs a value" >&2; exit 2; }
       declare "${1#--}=$2"
@@ -115,16 +116,33 @@ case "$what" in
       run_bench cuda_engine_bench cuda_engine_tp2 --tp-size=2
       run_bench collective_bench collective
     fi
+    if grep -qE "$only" <<<gpu_serving_bench; then
+      SLUICE_BINARY_DIR=$package python3 -B "$source_dir/tests/bench/gpu_serving_bench.py" --scratch "$data" \
+        >"$out/gpu_serving.json" 2>"$out/gpu_serving.log"
+      count gpu_serving $?
+    fi
     ;;
   e2e)
-    # Not those that ask for the same bits from any batch and any number of ranks, which the CPU alone promises;
-    # nor the Node client, whose packages npm would have to fetch and without which pytest would begin nothing.
+    # Not the Node client, whose packages npm would have to fetch and without which pytest would begin nothing.
     SLUICE_TEST_DEVICE=cuda SLUICE_BINARY_DIR=$package python3 -B -m pytest -q -p no:cacheprovider "$source_dir/tests/e2e" \
       --ignore="$source_dir/tests/e2e/openai_node_test.py" \
-      -k "not quickstart and not equality_test and not tensor_parallel_test" \
+      -k "not quickstart" \
       >"$out/e2e.log" 2>&1
     count e2e $?
     tail -n 15 "$out/e2e.log"
+    ;;
+  evaluate)
+    model=$source_dir/deploy/demo_model
+    "$package/bin/sluice" serve "$model/sluice-demo" --device=cuda --http-port=0 --grpc-port=0 --metrics-port=0 \
+      >"$out/serve.log" 2>&1 &
+    server=$!
+    until grep -q ^listening "$out/serve.log" || ! kill -0 "$server" 2>/dev/null; do sleep 0.1; done
+    port=$(sed -n 's/^listening http=[^ ]*:\([0-9]*\) .*/\1/p' "$out/serve.log")
+    python3 -B "$model/evaluate.py" --url "http://localhost:$port" --clients 128 --json "$out/evaluation.json" \
+      --beside "$model/evaluation.json" >"$out/evaluate.log" 2>&1
+    count evaluate $?
+    kill "$server" && wait "$server"
+    grep '^|' "$out/evaluate.log" || tail -n 15 "$out/evaluate.log" "$out/serve.log"
     ;;
 esac
 echo "$passed passed, $failed failed"

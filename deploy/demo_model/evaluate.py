@@ -4,11 +4,13 @@ words, numbers and tool names training never saw, a fifth of them in sentence pa
 
   python3 deploy/demo_model/evaluate.py --url http://localhost:8000 --prompts 1000 --json table.json
 
-Prints a row each: share of right answers with its 95 % interval, and a few wrong ones. Needs tokenizers and jinja2.
+Prints a row each: share of right answers with its 95 % interval, and a few wrong ones. With --beside evaluation.json also
+a table of both, and ends with 1 where a row is worse than there: its interval wholly below. Needs tokenizers and jinja2.
 """
 
 import argparse
 import json
+import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,6 +55,21 @@ def judged_right(judged, talk, answer):
     return judge.right(talk.expect, answer.get("content") or "")
 
 
+def beside(table, before):
+    """Prints both as Markdown; returns the rows that are worse now."""
+    of = {row["row"]: row["awq"] for row in before}
+    print("| what | before | now | |\n|---|---|---|---|")
+    worse = []
+    for row in table:
+        was = of[row["row"]]
+        holds = row["high"] >= was["low"]
+        if not holds:
+            worse.append(row["row"])
+        cells = [f"{each['right']:.1f} % ({each['low']:.1f}–{each['high']:.1f})" for each in (was, row)]
+        print(f"| {row['row']} | {cells[0]} | {cells[1]} | {'holds' if holds else 'WORSE'} |")
+    return worse
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://localhost:8000")
@@ -60,6 +77,7 @@ def main():
     parser.add_argument("--rows", default="", help="names parted by semicolons; default: all")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--json", type=Path, help="write the table there")
+    parser.add_argument("--beside", type=Path, help="a table to compare with: evaluation.json, which is the CPU's")
     a = parser.parse_args()
     pieces = alphabetic_pieces(Tokenizer.from_file(str(TOKENIZER)))
     names = [name.strip() for name in a.rows.split(";")] if a.rows else list(judge.rows(pieces))
@@ -81,6 +99,8 @@ def main():
             print(f"    {talk.messages[-1]['content']!r} -> {shown!r}, expected {talk.expect['value']!r}")
     if a.json:
         a.json.write_text(json.dumps(table, indent=2) + "\n")
+    if a.beside and beside(table, json.loads(a.beside.read_text(encoding="utf-8"))):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,8 @@ def check_shape(args):
             sys.exit(f"random_checkpoint.py: {flag} is {value}; it must be a positive multiple of {multiple}")
 
 
-def write_folder(folder, args, tokenizer_bytes):
+def write_text_files(folder, args, tokenizer_bytes):
+    """All but the weights; returns the config."""
     tokenizer = json.loads(tokenizer_bytes)
     num_tokens, added = token_ids(tokenizer)
     for content in ("<|im_end|>", "<|endoftext|>"):
@@ -179,6 +180,11 @@ def write_folder(folder, args, tokenizer_bytes):
         "tokenizer_class": "Qwen2Tokenizer", "unk_token": None})
     with open(os.path.join(folder, "tokenizer.json"), "wb") as file:
         file.write(tokenizer_bytes)
+    return config
+
+
+def write_folder(folder, args, tokenizer_bytes):
+    config = write_text_files(folder, args, tokenizer_bytes)
     return make_weights(random.Random(args.seed), config).write(os.path.join(folder, "model.safetensors"))
 
 

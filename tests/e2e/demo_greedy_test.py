@@ -3,7 +3,8 @@
 from text through template, tokenizer, AWQ weights and two ranks, to ids again.
 
 The golden holds for each id how far the two largest logits were apart. Where that is a near tie, another order of
-float32 summation may choose the other one, so ids are compared up to there.
+float32 summation may choose the other one, so ids are compared up to there. A GPU's bf16 makes more ties near, but it must
+say most answers whole.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import json
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
+import numerics
 import pytest
 from reflected_client import ReflectedClient
 from sluice_server import ROOT, SluiceServer
@@ -36,8 +38,8 @@ def test_the_golden_holds_fifty_whole_answers_of_every_kind():
     assert sum(any("\u4e00" <= c <= "\u9fff" for c in text) for text in texts) >= 5
 
 
-def common_length(answer):
-    return next((i for i, gap in enumerate(answer["gaps"]) if gap < GOLDEN["near_tie"]), len(answer["ids"]))
+def common_length(answer, near_tie=GOLDEN["near_tie"]):
+    return next((i for i, gap in enumerate(answer["gaps"]) if gap < near_tie), len(answer["ids"]))
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one rank", "two ranks"])
@@ -79,8 +81,10 @@ def test_answers_are_the_same_ids(server):
     with ThreadPoolExecutor(CLIENTS) as pool:
         answers = list(pool.map(answer, GOLDEN["prompts"]))
     client.channel.close()
+    near_tie = GOLDEN["near_tie"] if numerics.EXACT else numerics.LOGIT_ERROR[numerics.BUNDLED]
+    assert sum(ids == prompt["ids"] for prompt, (ids, _) in zip(GOLDEN["prompts"], answers)) >= 0.9 * len(answers)
     for prompt, (ids, usage) in zip(GOLDEN["prompts"], answers):
-        length = common_length(prompt)
+        length = common_length(prompt, near_tie)
         assert ids[:length] == prompt["ids"][:length], (prompt["messages"][-1], prompt["text"])
         if length == len(prompt["ids"]):
             assert ids == prompt["ids"] and usage.completion_tokens == len(prompt["ids"])

@@ -10,6 +10,7 @@ import struct
 from pathlib import Path
 
 import grpc
+import numerics
 import pytest
 from reflected_client import ReflectedClient
 from sluice_server import ROOT, SluiceServer, processes_in_session, wait_for
@@ -28,9 +29,9 @@ def server():
         yield running
 
 
-def settings(index, max_tokens):
+def settings(index, max_tokens, **options):
     return {"messages": [{"role": "user", "content": QUESTIONS[index % len(QUESTIONS)]}], "max_tokens": max_tokens,
-            "temperature": 0, "ignore_eos": True}
+            "temperature": 0, "ignore_eos": True} | options
 
 
 def request_bytes(index, max_tokens):
@@ -95,6 +96,13 @@ def grpc_client(client, index):
     return "".join(r.reasoning_content + r.content for r in responses)
 
 
+def alone(client, index):
+    """What the client of that index gets in whatever company."""
+    call, request = client.method("sluice.v1.Inference", "Chat")
+    responses = list(call(request(**settings(index, TOKENS, top_logprobs=2)), timeout=300))
+    return numerics.certain_text(responses, numerics.BUNDLED)
+
+
 def one_round(server, client):
     """All clients at once; texts by index, None of those that left."""
     host, port = server.addresses["http"].rsplit(":", 1)
@@ -122,16 +130,17 @@ def outcomes(server):
 
 def test_clients_that_vanish_take_nothing_with_them(server):
     client = ReflectedClient(server.grpc_address)
-    alone = [grpc_client(client, index if index % 2 else index + 5) for index in range(len(QUESTIONS))]
-    assert len(set(alone)) >= 3
+    expected = [alone(client, index) for index in range(len(QUESTIONS))]
+    # These are near ties from the first words on, so on a GPU little is certain.
+    assert len(set(expected)) >= 3 and (all if numerics.EXACT else any)(expected)
     wait_for(server.at_rest, "at rest before")
-    expected = [alone[index % len(QUESTIONS)] if index % 2 else None
-                for index in [*range(HTTP_CLIENTS), *range(GRPC_CLIENTS)]]
     # The first round fills allocators' pools and gRPC's threads; the second one must add nothing to them.
     after = []
     for _ in range(2):
         before, counted = server.metrics()["sluice_gateway_cancelled_requests_total"], sum(outcomes(server).values())
-        assert one_round(server, client) == expected
+        texts = one_round(server, client)
+        for index, text in zip([*range(HTTP_CLIENTS), *range(GRPC_CLIENTS)], texts, strict=True):
+            assert text is None if index % 2 == 0 else numerics.begins(text, expected[index % len(QUESTIONS)])
         wait_for(server.at_rest, "no page, sequence, call or connection is left", 30)
         assert server.metrics()["sluice_gateway_cancelled_requests_total"] - before == CLIENTS // 2
         assert sum(outcomes(server).values()) - counted == CLIENTS
@@ -142,5 +151,5 @@ def test_clients_that_vanish_take_nothing_with_them(server):
         assert after[1][name]["threads"] <= first["threads"] + 16, (name, after)
         # 24 MiB: 50 kB of each client.
         assert after[1][name]["memory"] <= first["memory"] + 24, (name, after)
-    assert grpc_client(client, 1) == alone[1]
+    assert numerics.begins(grpc_client(client, 1), expected[1])
     client.channel.close()

@@ -6,6 +6,7 @@ import json
 import math
 import urllib.request
 
+import numerics
 import openai
 import pytest
 from reflected_client import ReflectedClient
@@ -92,22 +93,36 @@ def test_stop_strings_wait_for_min_tokens(demo_server, demo, stream):
 
 
 def test_seeds_give_the_same_whatever_else_runs(demo):
-    def texts(seed, n=1):
-        answer = complete(demo, temperature=3, top_p=1, seed=seed, n=n, logprobs=1, extra_body={"top_k": -1})
-        return [(choice.text, choice.logprobs.token_logprobs) for choice in answer.choices]
+    # From all ids; on a GPU from as many as the log probabilities show, to tell near ties by.
+    shown = {"logprobs": 1, "extra_body": {"top_k": -1}} if numerics.EXACT else {"logprobs": 20, "extra_body": {"top_k": 20}}
+    id_of = numerics.bundled_id_of()
 
-    alone = {seed: texts(seed)[0] for seed in range(4)}
-    assert len({text for text, _ in alone.values()}) == 4
-    three = texts(1, n=3)
-    assert three[0] == alone[1] and len({text for text, _ in three}) == 3
+    def answers(seed, n=1):
+        answer = complete(demo, temperature=3, top_p=1, seed=seed, n=n, **shown)
+        return [numerics.of_completion(choice) for choice in sorted(answer.choices, key=lambda choice: choice.index)]
+
+    def same(found, expected, seed):
+        for choice, (mine, theirs) in enumerate(zip(found, expected)):
+            numerics.assert_same(mine, theirs, numerics.BUNDLED, numerics.Draws(id_of, seed, choice, True, 3.0))
+
+    def different(all_of_them):
+        return len({tuple(step.token for step in steps) for steps in all_of_them})
+
+    alone = {seed: answers(seed) for seed in range(4)}
+    assert different(answer for answer, in alone.values()) == 4
+    assert {seed: answers(seed) for seed in range(4)} == alone, "the same steps, the same bits, on any device"
+    three = answers(1, n=3)
+    same(three[:1], alone[1], 1)
+    assert different(three) == 3
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        together = [pool.submit(texts, seed, n) for seed in range(4) for n in (1, 3, 2)]
+        together = [pool.submit(answers, seed, n) for seed in range(4) for n in (1, 3, 2)]
         for at, future in enumerate(together):
             seed, n = at // 3, (1, 3, 2)[at % 3]
             found = future.result()
-            assert found[0] == alone[seed]
+            assert len(found) == n
+            same(found[:1], alone[seed], seed)
             if seed == 1:
-                assert found == three[:n]
+                same(found, three[:n], seed)
 
 
 def test_tiny_temperatures_and_thresholds_are_greedy(demo):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import unittest
 import urllib.request
 from pathlib import Path
 
@@ -18,11 +19,26 @@ DEVICE = os.environ.get("SLUICE_TEST_DEVICE", "cpu")
 # Several servers run at once, and on a GPU the first would take all of its memory.
 DEVICE_OPTIONS = [f"--device={DEVICE}"] + ([] if DEVICE == "cpu" else ["--kv-cache-memory=1GiB"])
 SLUICE = BUILD / "bin" / "sluice"
+
+
+def kv_cache_memory(kib_on_the_cpu):
+    """The option for as many pages on any device: GPUs keep keys and values in bf16, the CPU in float32."""
+    return f"--kv-cache-memory={kib_on_the_cpu if DEVICE == 'cpu' else kib_on_the_cpu // 2}KiB"
+
+
 # Long, since CI machines are slow and busy; nothing waits this long when all is well.
 PATIENCE_S = 120.0
 
 # Four heads, 512 = 4 x 128 intermediate rows: the smallest shape that four ranks can share.
 SMALL_SHAPE = ("--hidden-size", "256", "--intermediate-size", "512", "--layers", "2")
+
+
+def needs_ranks(tp_size):
+    """Skips the test where there are fewer GPUs; the CPU takes any number of ranks."""
+    if DEVICE == "cuda":
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout.splitlines()
+        if len(listed) < tp_size:
+            raise unittest.SkipTest(f"needs {tp_size} GPUs")  # pytest's own needs pytest, benches do not
 
 
 def random_model(*shape, seed=1):
