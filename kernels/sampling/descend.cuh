@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds where a running sum over keys in ascending order reaches a target, without sorting: a radix
-// descent, eight bits of the key at a time; or, of few keys, each compared with all. Sums are
-// integers, so the order in which threads meet the keys does not matter. Used by select.cu.
+// descent, eight bits of the key at a time. Sums are integers, so the order in which threads meet
+// the keys does not matter. Used by select.cu.
 #pragma once
 
 #include "kernels/device/reduce.cuh"
@@ -10,11 +10,9 @@
 namespace sluice::kernels::sampling {
 
 inline constexpr int kDescendThreads = 256;  // one a bin
-inline constexpr int kFewKeys = 128;
 
 struct DescendScratch {
   Weight bins[kDescendThreads];
-  uint32_t keys[kFewKeys];
   Weight warp_sums[kDescendThreads / device::kWarpSize];
   Weight before;
   uint32_t digit;
@@ -54,47 +52,25 @@ struct Reached {
   Weight before;  // the sum over keys below it
 };
 
-// Of at most kFewKeys keys; thread i visits the i-th or none. A few steps without a barrier instead
-// of sixteen barriers.
-template <typename ForEach>
-__device__ Reached CompareAll(ForEach for_each, Weight target, int num_keys,
-                              DescendScratch& scratch) {
-  const int own = static_cast<int>(threadIdx.x);
-  Weight own_measure = 0;
-  uint32_t own_key = 0;
-  for_each([&](uint32_t key, Weight measure) {
-    own_key = key;
-    own_measure = measure;
-  });
-  if (own < num_keys) {
-    scratch.keys[own] = own_key;
-    scratch.bins[own] = own_measure;
+// The place in the order of the threads where the sum over them reaches a target: the thread's
+// number, as the key. Scratch is free again when it returns. REQUIRES: as Descend.
+__device__ inline Reached ReachingThread(Weight own, Weight target, DescendScratch& scratch) {
+  const Weight through = BlockScan(own, scratch.warp_sums);
+  if (through >= target && through - own < target) {
+    scratch.digit = threadIdx.x;
+    scratch.before = through - own;
   }
   __syncthreads();
-  if (own_measure != 0) {
-    Weight before = 0, through = 0;
-    for (int i = 0; i < num_keys; ++i) {
-      const Weight measure = scratch.bins[i];
-      if (scratch.keys[i] < own_key) before += measure;
-      if (scratch.keys[i] <= own_key) through += measure;
-    }
-    if (before < target && through >= target) {  // equal keys find the same
-      scratch.digit = own_key;
-      scratch.before = before;
-    }
-  }
+  const Reached reached = {scratch.digit, scratch.before};
   __syncthreads();
-  return {scratch.digit, scratch.before};
+  return reached;
 }
 
 // for_each(visit) calls visit(key, measure) for each of this thread's keys, which have `bits` bits
-// (8, 16, 24 or 32); it is called bits / 8 times. few: if not 0, thread i visits at most the i-th
-// of so many keys. REQUIRES: 1 <= target <= the sum of all measures; all of a block of
-// kDescendThreads call it.
+// (8, 16, 24 or 32); it is called bits / 8 times. REQUIRES: 1 <= target <= the sum of all measures;
+// all of a block of kDescendThreads call it.
 template <typename ForEach>
-__device__ Reached Descend(ForEach for_each, Weight target, int bits, int few,
-                           DescendScratch& scratch) {
-  if (few > 0 && few <= kFewKeys) return CompareAll(for_each, target, few, scratch);
+__device__ Reached Descend(ForEach for_each, Weight target, int bits, DescendScratch& scratch) {
   uint32_t prefix = 0;
   Weight before = 0;
   const uint32_t own_digit = threadIdx.x;

@@ -51,8 +51,9 @@ struct WarpBins {
     return __shfl_sync(0xffffffffu, bin, __ffs(static_cast<int>(owner)) - 1);
   }
 
-  // The sum of the bins up to this one.
+  // The sum of the bins up to this one; of none for -1.
   __device__ T Through(int bin) const {
+    if (bin < 0) return 0;
     const int owner = bin / kBinsPerLane;
     T sum = through - own;
     for (int i = owner * kBinsPerLane; i <= bin; ++i) sum += bins[i];
@@ -60,17 +61,17 @@ struct WarpBins {
   }
 };
 
-// Of all ids whose bin is at most this one, a list is made.
+// Whatever select will keep or list lies in the bins up to last_bin.
 struct Reach {
   BinTotals totals;
   int last_bin;
 };
 
-// A warp. Whatever select will keep or list lies in the bins up to last_bin.
+// A warp.
 __device__ Reach ReachOf(const Task& task, const Weight* weights, const uint32_t* counts) {
   const WarpBins<Weight> weight_bins(weights);
   const WarpBins<uint32_t> count_bins(counts);
-  Reach reach = {{weight_bins.total(), count_bins.total(), 0}, -1};
+  Reach reach = {{weight_bins.total(), 0, count_bins.total(), Listed::kNothing}, -1};
   const uint32_t count = reach.totals.count;
   if (count == 0) return reach;
   if (task.top_k > 0 && static_cast<uint32_t>(task.top_k) < count) {
@@ -80,10 +81,41 @@ __device__ Reach ReachOf(const Task& task, const Weight* weights, const uint32_t
   } else if (task.num_listed > 0) {
     reach.last_bin = count_bins.Reaching(min(static_cast<uint32_t>(task.num_listed), count));
   }
-  if (reach.last_bin >= 0 && count_bins.Through(reach.last_bin) <= kMaxListed) {
-    reach.totals.listed = 1;
+  if (reach.last_bin < 0) return reach;
+  const uint32_t through = count_bins.Through(reach.last_bin);
+  if (through <= kMaxListed) reach.totals.listed = Listed::kAll;
+  // Nothing but an id is wanted, and they would take long to sort.
+  if (task.top_k == 0 && task.num_listed == 0 && through > kShortList &&
+      through - count_bins.Through(reach.last_bin - 1) <= kMaxListed) {
+    reach.totals.listed = Listed::kBoundary;
+    reach.totals.before = weight_bins.Through(reach.last_bin - 1);
   }
   return reach;
+}
+
+// A warp. kPlain: as RowView's.
+template <bool kPlain>
+__device__ void GatherSegment(const Passes& p, const RowView& view, int l, int64_t at,
+                              const Reach& reach, int segment) {
+  const bool boundary = reach.totals.listed == Listed::kBoundary;
+  Weight before = 0;
+  ForSegment(p, l, segment, [&](int id, float x) {
+    const float value = view.Value<kPlain>(id, x);
+    const int bin = BinOf(value, view.task.max);
+    if (bin > reach.last_bin) return;  // most, and needs no exp
+    const Seen seen = view.SeeValue(id, value);
+    if (!seen.alive) return;
+    if (boundary && bin < reach.last_bin) {
+      before += seen.weight;
+    } else {
+      PushListed(p, at, value, id);
+    }
+  });
+  if (!boundary) return;
+  before = WarpScan(before);
+  if (threadIdx.x % device::kWarpSize == device::kWarpSize - 1) {
+    p.workspace.segment_sums[at * p.num_segments + segment] = before;
+  }
 }
 
 // A warp: one segment after the other of row blockIdx.y in domain blockIdx.z. The order of the list
@@ -106,16 +138,16 @@ __global__ void __launch_bounds__(kThreads, 6) GatherKernel(Passes p) {
   }
   __syncthreads();
   const Reach reach = shared_reach;
-  if (reach.totals.listed == 0) return;
+  if (reach.totals.listed == Listed::kNothing) return;
   const RowView view = RowViewOf(p, domain, l, task);
   const int warp = static_cast<int>(blockIdx.x) * kWarps + tid / device::kWarpSize;
   for (int segment = warp; segment < p.num_segments;
        segment += static_cast<int>(gridDim.x) * kWarps) {
-    ForSegment(p, l, segment, [&](int id, float x) {
-      const float value = view.Value(id, x);
-      if (BinOf(value, task.max) > reach.last_bin) return;  // most, and needs no exp
-      if (view.SeeValue(id, value).alive) PushListed(p, at, value, id);
-    });
+    if (view.Plain((segment + 1) * kSegment)) {
+      GatherSegment<true>(p, view, l, at, reach, segment);
+    } else {
+      GatherSegment<false>(p, view, l, at, reach, segment);
+    }
   }
 }
 

@@ -21,8 +21,9 @@ struct LogitsView {
   SLUICE_HOST_DEVICE int vocab() const { return world * shard_width; }
   // Where the logit of (row, id) is. REQUIRES: 0 <= id < vocab().
   SLUICE_HOST_DEVICE const float* At(int row, int id) const {
-    return base + int64_t{id / shard_width} * shard_stride + int64_t{row} * shard_width +
-           id % shard_width;
+    const float* of_row = base + int64_t{row} * shard_width;
+    if (world == 1) return of_row + id;  // no division
+    return of_row + int64_t{id / shard_width} * shard_stride + id % shard_width;
   }
 };
 

@@ -16,55 +16,66 @@ __device__ inline int NumValid(const Passes& p) {
   return p.num_valid == nullptr ? p.num_logits : min(*p.num_valid, p.num_logits);
 }
 
-// Calls f(id, logit) for the ids first .. first + 3 of a row that the vocabulary has. REQUIRES:
-// first is a multiple of 4.
-template <typename F>
-__device__ inline void ForFour(const Passes& p, int l, int first, F f) {
-  if (p.aligned) {
-    if (first >= p.logits.vocab()) return;
-    const float4 x = *reinterpret_cast<const float4*>(p.logits.At(l, first));
-    f(first, x.x);
-    f(first + 1, x.y);
-    f(first + 2, x.z);
-    f(first + 3, x.w);
-  } else {
-    for (int id = first; id < min(first + 4, p.logits.vocab()); ++id) f(id, *p.logits.At(l, id));
-  }
+// The logits of the ids first .. first + 3 of a row that the vocabulary has. REQUIRES: first is a
+// multiple of 4.
+__device__ inline float4 LoadFour(const Passes& p, int l, int first) {
+  const int vocab = p.logits.vocab();
+  float4 x = {0.0f, 0.0f, 0.0f, 0.0f};
+  if (first >= vocab) return x;
+  if (p.aligned) return *reinterpret_cast<const float4*>(p.logits.At(l, first));
+  x.x = *p.logits.At(l, first);
+  if (first + 1 < vocab) x.y = *p.logits.At(l, first + 1);
+  if (first + 2 < vocab) x.z = *p.logits.At(l, first + 2);
+  if (first + 3 < vocab) x.w = *p.logits.At(l, first + 3);
+  return x;
 }
 
 // Calls f(id, logit) for this lane's ids of a segment. Half of its logits are on their way at once,
-// whatever f writes in between.
+// whatever f writes in between; f is inlined four times, since instructions have to be read, too.
 template <typename F>
 __device__ inline void ForSegment(const Passes& p, int l, int segment, F f) {
   constexpr int kStride = 4 * device::kWarpSize;
-  constexpr int kLoads = kSegment / kStride / 2;
-  const int lane = static_cast<int>(threadIdx.x) % device::kWarpSize;
+  constexpr int kTurns = kSegment / kStride, kAhead = kTurns / 2;
   const int vocab = p.logits.vocab();
-#pragma unroll 1
-  for (int half = 0; half < 2; ++half) {
-    const int first = segment * kSegment + half * kLoads * kStride + 4 * lane;
-    if (!p.aligned) {
-#pragma unroll 1
-      for (int i = 0; i < kLoads; ++i) ForFour(p, l, first + i * kStride, f);
-      continue;
-    }
-    float4 x[kLoads];
+  int first = segment * kSegment + 4 * (static_cast<int>(threadIdx.x) % device::kWarpSize);
+  float4 ahead[kAhead];
 #pragma unroll
-    for (int i = 0; i < kLoads; ++i) {
-      const int id = first + i * kStride;
-      if (id < vocab) x[i] = *reinterpret_cast<const float4*>(p.logits.At(l, id));
-    }
+  for (int i = 0; i < kAhead; ++i) ahead[i] = LoadFour(p, l, first + i * kStride);
+#pragma unroll 1
+  for (int turn = 0; turn < kTurns && first < vocab; ++turn, first += kStride) {
+    const float4 x = ahead[0];
 #pragma unroll
-    for (int i = 0; i < kLoads; ++i) {
-      const int id = first + i * kStride;
-      if (id >= vocab) break;
-      f(id, x[i].x);
-      f(id + 1, x[i].y);
-      f(id + 2, x[i].z);
-      f(id + 3, x[i].w);
-    }
+    for (int i = 1; i < kAhead; ++i) ahead[i - 1] = ahead[i];
+    if (turn + kAhead < kTurns) ahead[kAhead - 1] = LoadFour(p, l, first + kAhead * kStride);
+    f(first, x.x);
+    if (first + 1 < vocab) f(first + 1, x.y);
+    if (first + 2 < vocab) f(first + 2, x.z);
+    if (first + 3 < vocab) f(first + 3, x.w);
   }
 }
+
+// Quotients by one number, rounded as x / by is, in five instructions (Markstein, "Computation of
+// elementary functions on the IBM RISC System/6000", 1990): with the reciprocal rounded to nearest,
+// one correction leaves less than one unit of the last place, and the second rounds correctly.
+class Divisor {
+ public:
+  __device__ explicit Divisor(float by) : by_(by), reciprocal_(1.0f / by) {
+    // Nothing under- or overflows in between then.
+    if (by >= 1e-6f && by <= 1e6f) least_ = 1e-25f;
+  }
+
+  __device__ float operator()(float x) const {
+    const float size = fabsf(x);
+    if (size < least_ || size > 1e30f) return x / by_;
+    float quotient = Product(x, reciprocal_);
+    quotient = fmaf(fmaf(-quotient, by_, x), reciprocal_, quotient);
+    return fmaf(fmaf(-quotient, by_, x), reciprocal_, quotient);
+  }
+
+ private:
+  float by_, reciprocal_;
+  float least_ = 3.402823466e+38f;
+};
 
 // Turns logits into what the masks, bias and penalties make of them.
 struct ShapedRow {
@@ -76,6 +87,9 @@ struct ShapedRow {
   float repetition_penalty = 1.0f, presence_penalty = 0.0f, frequency_penalty = 0.0f;
   const int32_t* drafts = nullptr;  // of this run, taken for outputs
   int num_drafts = 0;
+
+  // Logits of ids below num_ids stay as they are.
+  __device__ bool plain() const { return marks == nullptr && bias == nullptr; }
 
   __device__ float operator()(int id, float x) const {
     if (id >= num_ids) return MinusInfinity();
@@ -252,12 +266,20 @@ struct RowView {
   ShapedRow shaped;  // of kDrawn
   Task task;
   int num_token_ids;
+  Divisor divisor;  // the temperature; 1 when nothing is drawn
 
-  // Minus infinity: masked.
+  // Value<true> will do for the ids of a segment that ends before this one.
+  __device__ bool Plain(int end) const {
+    return end <= num_token_ids && (domain == kRaw || shaped.plain());
+  }
+
+  // Minus infinity: masked. kPlain: for ids that are not and keep their logit.
+  template <bool kPlain = false>
   __device__ float Value(int id, float logit) const {
+    if (kPlain) return divisor(logit);
     if (domain == kRaw) return logit;
     const float value = shaped(id, logit);
-    return task.random ? value / task.temperature : value;
+    return value == MinusInfinity() ? value : divisor(value);
   }
 
   __device__ Seen See(int id, float logit) const { return SeeValue(id, Value(id, logit)); }
@@ -274,7 +296,8 @@ struct RowView {
 };
 
 __device__ inline RowView RowViewOf(const Passes& p, Domain domain, int l, const Task& task) {
-  return {domain, domain == kDrawn ? ShapedRowOf(p, l) : ShapedRow{}, task, p.num_token_ids};
+  return {domain, domain == kDrawn ? ShapedRowOf(p, l) : ShapedRow{}, task, p.num_token_ids,
+          Divisor(task.random ? task.temperature : 1.0f)};
 }
 
 // The bin of a value. REQUIRES: value <= max.

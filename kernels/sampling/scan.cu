@@ -24,36 +24,109 @@ __device__ void ClearRow(const Passes& p, int l) {
   }
 }
 
+// The smallest of the warp's; every lane gets it.
+__device__ int WarpMin(int value) {
+  for (int offset = device::kWarpSize / 2; offset > 0; offset /= 2) {
+    value = min(value, __shfl_xor_sync(0xffffffffu, value, offset));
+  }
+  return value;
+}
+
+// A lane's part of a segment, all of it on its way at once.
+struct SegmentLogits {
+  static constexpr int kStride = 4 * device::kWarpSize;
+  static constexpr int kLoads = kSegment / kStride;
+  float4 x[kLoads];
+
+  // Nothing, when the segment is not whole or cannot be loaded by fours.
+  __device__ void Load(const Passes& p, int l, int segment) {
+    if (!p.aligned || (segment + 1) * kSegment > p.logits.vocab()) return;
+#pragma unroll
+    for (int i = 0; i < kLoads; ++i) {
+      x[i] = *reinterpret_cast<const float4*>(p.logits.At(l, FirstOf(segment) + i * kStride));
+    }
+  }
+
+  __device__ static int FirstOf(int segment) {
+    return segment * kSegment + 4 * (static_cast<int>(threadIdx.x) % device::kWarpSize);
+  }
+};
+
+// A warp: a segment of ids that all keep their logits.
+__device__ SegmentScan ScanPlain(const SegmentLogits& logits, int segment) {
+  constexpr int kLoads = SegmentLogits::kLoads;
+  const auto& x = logits.x;
+  const int first = SegmentLogits::FirstOf(segment);
+  float max = MinusInfinity();
+  float zero = 0.0f;  // NaN as soon as one is an infinity or NaN
+#pragma unroll
+  for (int i = 0; i < kLoads; ++i) {
+    max = fmaxf(max, fmaxf(fmaxf(x[i].x, x[i].y), fmaxf(x[i].z, x[i].w)));
+    zero = fmaf(x[i].x, 0.0f, fmaf(x[i].y, 0.0f, zero));
+    zero = fmaf(x[i].z, 0.0f, fmaf(x[i].w, 0.0f, zero));
+  }
+  const float own = max;
+  for (int offset = device::kWarpSize / 2; offset > 0; offset /= 2) {
+    max = fmaxf(max, __shfl_xor_sync(0xffffffffu, max, offset));
+  }
+  int argmax = 0x7fffffff;
+  if (own == max) {
+#pragma unroll
+    for (int i = kLoads - 1; i >= 0; --i) {
+      const int id = first + i * SegmentLogits::kStride;
+      argmax = x[i].w == max ? id + 3 : argmax;
+      argmax = x[i].z == max ? id + 2 : argmax;
+      argmax = x[i].y == max ? id + 1 : argmax;
+      argmax = x[i].x == max ? id : argmax;
+    }
+  }
+  argmax = WarpMin(argmax);
+  const bool bad = __ballot_sync(0xffffffffu, zero != 0.0f) != 0;
+  return {max, argmax, max, bad ? 1 : 0};
+}
+
+// A warp: any segment.
+__device__ SegmentScan ScanShaped(const Passes& p, const ShapedRow& shaped, int l, int segment) {
+  float max = MinusInfinity(), raw_max = MinusInfinity();
+  int argmax = 0x7fffffff;
+  bool bad = false;
+  ForSegment(p, l, segment, [&](int id, float x) {
+    bad = bad || !IsFinite(x);
+    raw_max = fmaxf(raw_max, x);
+    KeepLarger(shaped(id, x), id, &max, &argmax);
+  });
+  for (int offset = device::kWarpSize / 2; offset > 0; offset /= 2) {
+    const float other = __shfl_xor_sync(0xffffffffu, max, offset);
+    const int other_argmax = __shfl_xor_sync(0xffffffffu, argmax, offset);
+    KeepLarger(other, other_argmax, &max, &argmax);
+    raw_max = fmaxf(raw_max, __shfl_xor_sync(0xffffffffu, raw_max, offset));
+  }
+  bad = __ballot_sync(0xffffffffu, bad) != 0;
+  return {max, argmax, raw_max, bad ? 1 : 0};
+}
+
 // A warp: one segment after the other of row blockIdx.y.
-__global__ void __launch_bounds__(kWarps* device::kWarpSize) ScanKernel(Passes p) {
+__global__ void __launch_bounds__(kWarps* device::kWarpSize, 5) ScanKernel(Passes p) {
   const int l = static_cast<int>(blockIdx.y);
   if (l >= NumValid(p)) return;
-  ClearRow(p, l);
-  const bool sampled = p.rows != nullptr;
-  const ShapedRow shaped = sampled ? ShapedRowOf(p, l) : ShapedRow{};
-  const int warp =
+  const int stride = static_cast<int>(gridDim.x) * kWarps;
+  int segment =
       static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / device::kWarpSize;
-  for (int segment = warp; segment < p.num_segments;
-       segment += static_cast<int>(gridDim.x) * kWarps) {
-    float max = MinusInfinity(), raw_max = MinusInfinity();
-    int argmax = 0x7fffffff;
-    bool bad = false;
-    ForSegment(p, l, segment, [&](int id, float x) {
-      bad = bad || !IsFinite(x);
-      raw_max = fmaxf(raw_max, x);
-      if (sampled) KeepLarger(shaped(id, x), id, &max, &argmax);
-    });
-    for (int offset = device::kWarpSize / 2; offset > 0; offset /= 2) {
-      const float other = __shfl_xor_sync(0xffffffffu, max, offset);
-      const int other_argmax = __shfl_xor_sync(0xffffffffu, argmax, offset);
-      KeepLarger(other, other_argmax, &max, &argmax);
-      raw_max = fmaxf(raw_max, __shfl_xor_sync(0xffffffffu, raw_max, offset));
-    }
-    bad = __ballot_sync(0xffffffffu, bad) != 0;
+  // Asked for before it is known whether they will do: what tells takes as long to arrive.
+  SegmentLogits logits;
+  if (segment < p.num_segments) logits.Load(p, l, segment);
+  ClearRow(p, l);
+  ShapedRow shaped;
+  shaped.num_ids = p.num_token_ids;
+  if (p.rows != nullptr) shaped = ShapedRowOf(p, l);
+  while (segment < p.num_segments) {
+    const bool plain = p.aligned && shaped.plain() && (segment + 1) * kSegment <= shaped.num_ids;
+    const SegmentScan scan = plain ? ScanPlain(logits, segment) : ScanShaped(p, shaped, l, segment);
     if (threadIdx.x % device::kWarpSize == 0) {
-      p.workspace.scans[int64_t{l} * p.num_segments + segment] = {max, argmax, raw_max,
-                                                                  bad ? 1 : 0};
+      p.workspace.scans[int64_t{l} * p.num_segments + segment] = scan;
     }
+    segment += stride;
+    if (segment < p.num_segments) logits.Load(p, l, segment);
   }
 }
 
@@ -85,9 +158,9 @@ const char* PreparePasses(const LogitsView& logits, int num_token_ids, int num_l
 }
 
 LaunchResult RunScan(const Passes& passes, cudaStream_t stream) {
-  // Enough warps to keep the memory busy; each looks at several segments when there are many rows.
-  const int blocks = std::clamp(16 * passes.num_sms / passes.num_logits, 1,
-                                (passes.num_segments + kWarps - 1) / kWarps);
+  // A segment for each warp, or two when that is more than the GPU holds at once.
+  const int at_once = passes.num_segments * passes.num_logits > 32 * passes.num_sms ? 2 : 1;
+  const int blocks = (passes.num_segments + kWarps * at_once - 1) / (kWarps * at_once);
   return AfterLaunch(
       device::Launch(ScanKernel,
                      dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(passes.num_logits)),

@@ -4,6 +4,7 @@
 #include "kernels/sampling/descend.cuh"
 #include "kernels/sampling/passes.h"
 #include "kernels/sampling/row_values.cuh"
+#include "kernels/sampling/short_list.cuh"
 
 namespace sluice::kernels::sampling {
 namespace {
@@ -38,21 +39,12 @@ class Selection {
         at_(int64_t{domain} * p.num_logits + l),
         view_(RowViewOf(p, domain, l, task)),
         task_(view_.task),
-        scratch_(scratch) {
-    if (!task.by_maxima && !task.by_bins) return;
-    num_listed_ = static_cast<int>(p.workspace.list_counts[at_]);
-    if (task.by_bins) {
-      totals_ = p.workspace.totals[at_];
-    } else {
-      // There may be more ids than these, but whether more than are wanted shows already.
-      totals_ = {0, static_cast<uint32_t>(num_listed_), num_listed_ <= kMaxListed ? 1 : 0};
-    }
-    if (totals_.listed == 0) return;
-    for (int i = Tid(); i < num_listed_; i += kDescendThreads) {
-      scratch.list[i] = p.workspace.list[at_ * kMaxListed + i];
-    }
-    __syncthreads();
-  }
+        scratch_(scratch),
+        totals_(TotalsOf(p, at_, task)),
+        num_listed_(LoadList(p, at_, totals_.listed, scratch.list)),
+        short_(scratch.list, num_listed_ <= kShortList ? num_listed_ : 0, task.max,
+               scratch.descend),
+        sorted_(short_.num_kept() > 0) {}
 
   // Steps 8 to 10 of kernels/cpu/sampling/sampling.h. Every thread gets the id.
   __device__ int Draw();
@@ -65,7 +57,7 @@ class Selection {
 
   // Of one id. REQUIRES: it is among those that were drawn from.
   __device__ float LogprobOf(int id, const Normalizer& normalizer) const {
-    return Logprob(SeeOne(id).value, normalizer);
+    return Logprob(See(id, *p_.logits.At(l_, id)).value, normalizer);
   }
 
  private:
@@ -76,11 +68,30 @@ class Selection {
                               normalizer.log_total);
   }
 
+  __device__ static BinTotals TotalsOf(const Passes& p, int64_t at, const Task& task) {
+    if (task.by_bins) return p.workspace.totals[at];
+    if (!task.by_maxima) return {0, 0, 0, Listed::kNothing};
+    // There may be more ids than these, but whether more than are wanted shows already.
+    const uint32_t count = p.workspace.list_counts[at];
+    return {0, 0, count, count <= kMaxListed ? Listed::kAll : Listed::kNothing};
+  }
+
+  // Returns the number of ids listed.
+  __device__ static int LoadList(const Passes& p, int64_t at, Listed listed, Weight* to) {
+    if (listed == Listed::kNothing) return 0;
+    const auto count = static_cast<int>(p.workspace.list_counts[at]);
+    for (int i = Tid(); i < count; i += kDescendThreads) {
+      to[i] = p.workspace.list[at * kMaxListed + i];
+    }
+    __syncthreads();
+    return count;
+  }
+
   // Calls f(key, id, weight) for this thread's share of the ids that can be kept: those listed, or
   // when they are too many all of the row.
   template <typename F>
   __device__ void ForCandidates(F f) const {
-    if (totals_.listed != 0) {
+    if (totals_.listed != Listed::kNothing) {
       for (int i = Tid(); i < num_listed_; i += kDescendThreads) {
         const Weight entry = scratch_.list[i];
         const auto key = static_cast<uint32_t>(entry >> 32);
@@ -99,13 +110,15 @@ class Selection {
   // inlined four times into every descent, or the kernel would be larger than instruction caches.
   template <typename F>
   __device__ void ForFourSeen(int first, F f) const {
+    float4 x = LoadFour(p_, l_, first);
     const int end = min(first + 4, p_.logits.vocab());
 #pragma unroll 1
-    for (int id = first; id < end; ++id) f(id, SeeOne(id));
+    for (int id = first; id < end; ++id) {
+      f(id, See(id, x.x));
+      x = {x.y, x.z, x.w, 0.0f};
+    }
   }
-  [[gnu::noinline]] __device__ Seen SeeOne(int id) const {
-    return view_.See(id, *p_.logits.At(l_, id));
-  }
+  [[gnu::noinline]] __device__ Seen See(int id, float logit) const { return view_.See(id, logit); }
 
   // Only those that are kept.
   template <typename F>
@@ -116,9 +129,6 @@ class Selection {
     });
   }
 
-  // Descend's argument: ForCandidates gives a thread at most one id when the list is short.
-  __device__ int Few() const { return totals_.listed != 0 ? num_listed_ : 0; }
-
   __device__ Weight WeightOfKey(uint32_t key) const {
     return WeightOf(Exp(ValueOf(key) - task_.max));
   }
@@ -128,13 +138,15 @@ class Selection {
     return BlockSum(Tid() < p_.num_segments ? sums[Tid()] : 0, scratch_.descend);
   }
 
-  // Narrows what is kept to the first so many, or to the first whose weights reach so much.
+  // Narrows what is kept of candidates to the first so many, or to the first whose weights reach so
+  // much.
   // REQUIRES: fewer than are kept, or nothing before told equals apart.
   template <bool kWeights>
   __device__ void KeepThrough(Weight target);
   __device__ void ApplyTopK();
-  __device__ int DrawFromAll(Weight bits);
-  __device__ int DrawFromKept(Weight bits);
+  __device__ void ApplyTopP();
+  __device__ int DrawFromCandidates(Weight bits);
+  __device__ int DrawFromSegments(Weight bits);
 
   const Passes& p_;
   const int l_;
@@ -142,8 +154,10 @@ class Selection {
   const RowView view_;
   const Task& task_;
   Scratch& scratch_;
-  BinTotals totals_ = {};
-  int num_listed_ = 0;
+  const BinTotals totals_;
+  const int num_listed_;
+  ShortList short_;  // the list, when it is so short that it is sorted
+  const bool sorted_;
   // Of the candidates. Until top_k or top_p has narrowed it, everything that is alive is kept, and
   // the sums of segments say how much that is.
   Bound kept_;
@@ -157,25 +171,45 @@ __device__ int Selection::Draw() {
   // In [0, 2^64): the draw's 53 bits as a fraction of 64.
   const Weight bits = SampleBits(params.seed, params.choice, position) << 11;
   if (task_.top_k > 0) ApplyTopK();
-  if (task_.top_p < 1.0f) {
-    KeepThrough<true>(CeilOfPart(narrowed_ ? kept_.through : totals_.weight, task_.top_p));
-  }
-  return narrowed_ ? DrawFromKept(bits) : DrawFromAll(bits);
+  if (task_.top_p < 1.0f) ApplyTopP();
+  if (!narrowed_ || totals_.listed == Listed::kBoundary) return DrawFromSegments(bits);
+  if (sorted_) return short_.Draw(__umul64hi(kept_.through, bits) + 1);
+  return DrawFromCandidates(bits);
 }
 
 __device__ void Selection::ApplyTopK() {
-  if (static_cast<uint32_t>(task_.top_k) < totals_.count) {
+  const bool cut = static_cast<uint32_t>(task_.top_k) < totals_.count;
+  if (!cut && task_.by_bins) return;  // all stay, and they need not be in the list
+  narrowed_ = true;
+  if (sorted_) {
+    short_.KeepLargest(task_.top_k);
+    kept_.through = short_.Sum();
+    return;
+  }
+  if (cut) {
     const Reached last = Descend(
         [&](auto visit) { ForCandidates([&](uint32_t key, uint32_t, Weight) { visit(key, 1); }); },
-        static_cast<Weight>(task_.top_k), 32, Few(), scratch_.descend);
+        static_cast<Weight>(task_.top_k), 32, scratch_.descend);
     kept_.key = last.key;  // equals stay
-  } else if (task_.by_bins) {
-    return;  // all stay, and they need not be in the list
   }
   Weight sum = 0;
   ForKept([&](uint32_t, uint32_t, Weight weight) { sum += weight; });
   kept_.through = BlockSum(sum, scratch_.descend);
-  narrowed_ = true;
+}
+
+__device__ void Selection::ApplyTopP() {
+  const Weight before = totals_.listed == Listed::kBoundary ? totals_.before : 0;
+  const Weight target =
+      CeilOfPart(narrowed_ ? kept_.through : totals_.weight, task_.top_p) - before;
+  if (sorted_) {
+    short_.KeepReaching(target);
+    const Weight last = short_.last();
+    kept_ = {static_cast<uint32_t>(last >> 32), static_cast<uint32_t>(last), short_.Sum()};
+    narrowed_ = true;
+  } else {
+    KeepThrough<true>(target);
+  }
+  kept_.through += before;
 }
 
 template <bool kWeights>
@@ -184,7 +218,7 @@ __device__ void Selection::KeepThrough(Weight target) {
       [&](auto visit) {
         ForKept([&](uint32_t key, uint32_t, Weight weight) { visit(key, kWeights ? weight : 1); });
       },
-      target, 32, Few(), scratch_.descend);
+      target, 32, scratch_.descend);
   // Those of the last value are kept in the order of their ids, as many as are needed.
   const Weight each = kWeights ? WeightOfKey(last.key) : 1;
   const Weight needed = (target - last.before + each - 1) / each;
@@ -199,7 +233,7 @@ __device__ void Selection::KeepThrough(Weight target) {
                        visit(id, key == last.key ? 1 : 0);
                      });
                    },
-                   needed, kIdBits, Few(), scratch_.descend)
+                   needed, kIdBits, scratch_.descend)
                    .key;
   }
   kept_ = bound;
@@ -207,36 +241,57 @@ __device__ void Selection::KeepThrough(Weight target) {
 }
 
 // The first id, in ascending order, with which the sum of weights exceeds its part of the total.
-__device__ int Selection::DrawFromKept(Weight bits) {
+__device__ int Selection::DrawFromCandidates(Weight bits) {
   const Weight target = __umul64hi(kept_.through, bits) + 1;
   return static_cast<int>(
       Descend(
           [&](auto visit) {
             ForKept([&](uint32_t, uint32_t id, Weight weight) { visit(id, weight); });
           },
-          target, kIdBits, Few(), scratch_.descend)
+          target, kIdBits, scratch_.descend)
           .key);
 }
 
-// The same in two steps: the segment, and the id in it.
-__device__ int Selection::DrawFromAll(Weight bits) {
-  const Weight target = __umul64hi(SumOfSegments(), bits) + 1;
-  const Weight* sums = p_.workspace.segment_sums + at_ * p_.num_segments;
-  const Reached segment = Descend(
-      [&](auto visit) {
-        if (Tid() < p_.num_segments) visit(threadIdx.x, sums[Tid()]);
-      },
-      target, 8, 0, scratch_.descend);
-  const int first = static_cast<int>(segment.key) * kSegment;
+// The same in two steps: the segment, and the id in it. For when everything is kept, or when the
+// list has only some of what is.
+__device__ int Selection::DrawFromSegments(Weight bits) {
+  const Weight total = narrowed_ ? kept_.through : SumOfSegments();
+  const Weight target = __umul64hi(total, bits) + 1;
+  Weight* const sums = scratch_.descend.bins;
+  sums[Tid()] =
+      Tid() < p_.num_segments ? p_.workspace.segment_sums[at_ * p_.num_segments + Tid()] : 0;
+  __syncthreads();
+  if (totals_.listed == Listed::kBoundary) {
+    ForKept([&](uint32_t, uint32_t id, Weight weight) { atomicAdd(&sums[id / kSegment], weight); });
+  }
+  __syncthreads();
+  const Reached segment = ReachingThread(sums[Tid()], target, scratch_.descend);
   static_assert(kSegment == 4 * kDescendThreads);
-  const Reached place = Descend(
-      [&](auto visit) {
-        ForFourSeen(first + 4 * Tid(), [&](int id, const Seen& seen) {
-          visit(static_cast<uint32_t>(id - first), seen.weight);
-        });
-      },
-      target - segment.before, 16, 0, scratch_.descend);
-  return first + static_cast<int>(place.key);
+  const int first = static_cast<int>(segment.key) * kSegment + 4 * Tid();
+  Weight weights[4] = {};
+  const Bound kept = kept_;
+  ForFourSeen(first, [&](int id, const Seen& seen) {
+    if (!seen.alive || !kept.Holds(KeyOf(seen.value), static_cast<uint32_t>(id))) return;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) weights[i] = id - first == i ? seen.weight : weights[i];
+  });
+  const Weight own = weights[0] + weights[1] + weights[2] + weights[3];
+  const Weight rest = target - segment.before;
+  const Reached thread = ReachingThread(own, rest, scratch_.descend);
+  if (threadIdx.x == thread.key) {
+    Weight through = thread.before;
+    int id = first - 1;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (through < rest) ++id;
+      through += weights[i];
+    }
+    scratch_.descend.digit = static_cast<uint32_t>(id);
+  }
+  __syncthreads();
+  const auto id = static_cast<int>(scratch_.descend.digit);
+  __syncthreads();
+  return id;
 }
 
 __device__ Normalizer Selection::Normalize() {
@@ -246,6 +301,14 @@ __device__ Normalizer Selection::Normalize() {
 }
 
 __device__ void Selection::ListTop(const Normalizer& normalizer, Logprobs* out) {
+  if (sorted_ && totals_.listed == Listed::kAll) {
+    const int count = min(short_.num_kept(), task_.num_listed);
+    if (Tid() == 0) out->num_top = count;
+    if (Tid() >= count) return;
+    out->top_ids[Tid()] = short_.own_id();
+    out->top_logprobs[Tid()] = Logprob(short_.own_value(), normalizer);
+    return;
+  }
   Weight count = 0;
   if (task_.num_listed > 0) {
     if (narrowed_) {

@@ -25,6 +25,8 @@ inline constexpr int kMaxSegments = kMaxVocab / kSegment;
 inline constexpr int kBins = 512;
 inline constexpr float kBinsPerUnit = 32.0f;
 inline constexpr int kMaxListed = 2048;
+// Lists up to this long are sorted.
+inline constexpr int kShortList = 256;
 
 // What the values of a row of logits are looked at for.
 enum Domain : int {
@@ -41,11 +43,20 @@ struct SegmentScan {
   int32_t bad;  // a NaN or an infinity among the logits
 };
 
+// What a list holds of the ids that can be kept.
+enum class Listed : int32_t {
+  kNothing,   // they are too many
+  kAll,       // each of them
+  kBoundary,  // those of the bin in which top_p ends; all of the bins before it are kept, and
+              // segment_sums say what they weigh
+};
+
 // Of one row of logits in one domain: what its bins say.
 struct BinTotals {
   Weight weight;
+  Weight before;  // of the bins before that in which top_p ends
   uint32_t count;
-  int32_t listed;  // the list holds every id that can be kept
+  Listed listed;
 };
 
 struct Picked {

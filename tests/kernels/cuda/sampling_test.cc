@@ -234,6 +234,45 @@ TEST_F(SamplingTest, FlatRowsThatNoListHolds) {
   SampleFlatRows({.vocab = 40960, .num_token_ids = 40900}, rng_);
 }
 
+// What top_p keeps is more than is listed one by one: only the ids about as likely as the last are,
+// few or many of them, with and without equals.
+TEST_F(SamplingTest, TopPKeepsManyIds) {
+  const Shape shape = {.vocab = kSmallShapes ? 20480 : 151936,
+                       .num_token_ids = kSmallShapes ? 20450 : 151669,
+                       .world = 2};
+  for (const float step : {0.0f, 1.0f / 16, 1.0f}) {
+    SCOPED_TRACE("values are multiples of " + std::to_string(step));
+    std::vector<RowCase> cases;
+    for (const float top_p : {0.5f, 0.95f, 0.999f}) {
+      for (const float temperature : {0.6f, 1.0f, 2.0f}) {
+        cases.push_back(Random(rng_));
+        cases.back().params.top_p = top_p;
+        cases.back().params.temperature = temperature;
+      }
+    }
+    cases[1].params.min_p = 0.001f;
+    cases[3].output = RandomIds(rng_, shape.vocab, 3000);
+    cases[3].params.presence_penalty = 1.0f;
+    cases[6].params.top_k = 15000;
+    cases[7].banned = RandomIds(rng_, shape.vocab, 10000);
+    cases[8].logprobs = 5;
+    const int count = static_cast<int>(cases.size());
+    SamplerPair pair(shape, count);
+    std::map<int, RowCase> rows;
+    std::vector<RowRun> runs;
+    for (int i = 0; i < count; ++i) {
+      rows[i] = cases[static_cast<size_t>(i)];
+      runs.push_back({i, {}});
+    }
+    pair.Add(rows);
+    std::vector<float> logits = RandomLogits(rng_, count, shape.vocab, 2.5f);
+    if (step > 0.0f) {
+      for (float& x : logits) x = std::round(x / step) * step;
+    }
+    pair.Step(runs, logits, {.processed_logprobs = step > 0.5f});
+  }
+}
+
 // Four equally likely ids, so that top_p is a whole number of them, or the least bit more.
 TEST_F(SamplingTest, TopPEndsOnBoundaries) {
   const Shape shape = {.vocab = 1000, .num_token_ids = 1000};
