@@ -7,91 +7,84 @@
 #include "kernels/device/alu.cuh"
 #include "kernels/device/async_copy.cuh"
 #include "kernels/device/launch.cuh"
-#include "kernels/device/mma.cuh"
+#include "kernels/device/wgmma.cuh"
 
 namespace sluice::kernels::awq {
 namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
-constexpr int kBlockTiles = kWarps;  // of 32 outputs, a record each; each warp copies one
+constexpr int kBlockTiles = kWarps;  // of 32 outputs, a record each: a warp's own
 constexpr int kBlockOutputs = kBlockTiles * kTileOutputs;
+constexpr int kHalves = 2;  // of a record: with three other warps', the 64 outputs of a product
+constexpr int kChunks = 2;  // of a group: 64 inputs, a row of 128 bytes of x
+constexpr int kSteps = 4;   // of a chunk: 16 inputs, a product
 
-constexpr int kTokens = 8;  // of one instruction
 constexpr int kMaxBlockRows = 128;
 constexpr int kMaxSharedBytes = 227 * 1024;  // of one block on sm_90
-// Of one token's group in shared memory: 16 bytes are left between rows, so that the 16-byte loads
-// of 8 lanes, 2 rows by 4 places of 32 bytes, fall into different banks.
-constexpr int kRowBytes = kGroupInputs * static_cast<int>(sizeof(__nv_bfloat16)) + 16;
 
-// How a block of kRows rows is shared out. Up to 64 rows a warp has one record and all tokens, so a
-// weight is widened once. Beyond, a warp has two records side by side and half of the tokens: each
-// weight is widened by two warps, but what a warp loads of x meets twice as many weights, or shared
-// memory would be slower than the tensor cores.
-template <int kRows>
-struct Layout {
-  static constexpr int kWarpTiles = kRows <= 64 ? 1 : 2;  // records
-  static constexpr int kTokenWarps = kWarpTiles;
-  static constexpr int kTokenTiles = kRows / kTokens / kTokenWarps;  // of a warp
-  static_assert(kTokenTiles * kTokenWarps * kTokens == kRows);
-};
-
-// One unit's weights and activations, as they lie in shared memory: records, then rows of x.
+// One unit's weights and activations, as they lie in shared memory: [chunk][row of x], then
+// records.
 template <int kRows>
 struct Stage {
-  static constexpr int kRecordBytes = kBlockTiles * kTileBytes;
-  static constexpr int kBytes = kRecordBytes + kRows * kRowBytes;
+  static constexpr int kChunkBytes = kRows * device::kSwizzleRowBytes;
+  static constexpr int kRecords = kChunks * kChunkBytes;  // where they begin
+  static constexpr int kPeriod = device::kSwizzlePeriodBytes;
+  static constexpr int kBytes =
+      (kRecords + kBlockTiles * kTileBytes + kPeriod - 1) / kPeriod * kPeriod;
+  // One is multiplied with, the one before still may be, the others are on their way.
   static constexpr int kInRing = std::min(8, kMaxSharedBytes / kBytes);
-  static_assert(kInRing >= 3 && kRecordBytes % 16 == 0);
+  static constexpr int kAhead = kInRing - 2;
+  static_assert(kAhead >= 2 && kChunkBytes % kPeriod == 0);
 };
 
-// Enqueues the copies of a unit. Rows of x beyond the last are zero; records beyond the last tile
-// are the last one's, whose sums nobody writes.
+// Enqueues the copies of a unit's weights. Records beyond the last tile are the last one's, whose
+// sums nobody writes.
 template <int kRows>
-__device__ void CopyUnit(const MediumLinear& linear, int first_row, SplitUnit unit,
-                         uint8_t* stage) {
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  const PackedAwq& weight = linear.weight;
+__device__ void CopyWeights(const PackedAwq& weight, SplitUnit unit, uint8_t* stage) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int tile = min(unit.tile * kBlockTiles + warp, weight.num_tiles() - 1);
-  CopyRecord(stage + warp * kTileBytes,
+  CopyRecord(stage + Stage<kRows>::kRecords + warp * kTileBytes,
              static_cast<const uint8_t*>(weight.tiles) +
                  (int64_t{tile} * weight.groups() + unit.group) * kTileBytes,
              lane);
+}
+
+// The same of its activations. Rows of x beyond the last are zero.
+template <int kRows>
+__device__ void CopyRows(const MediumLinear& linear, int first_row, int group, uint8_t* stage) {
   constexpr int kVectors = kGroupInputs / 8;  // of 16 bytes in a row
   constexpr int kRowStep = kThreads / kVectors;
-  static_assert(kRows % kRowStep == 0);
-  const int row = thread / kVectors, vector = thread % kVectors;
-  uint8_t* to = stage + Stage<kRows>::kRecordBytes + row * kRowBytes + 16 * vector;
-  const __nv_bfloat16* from =
-      linear.x + int64_t{first_row + row} * weight.inputs + unit.group * kGroupInputs + 8 * vector;
+  static_assert(kRows % kRowStep == 0 && kRowStep % 8 == 0);
+  const int row = static_cast<int>(threadIdx.x) / kVectors;
+  const int vector = static_cast<int>(threadIdx.x) % kVectors;
+  uint8_t* to =
+      stage + vector / 8 * Stage<kRows>::kChunkBytes + device::SwizzledOffset(row, vector % 8);
+  const __nv_bfloat16* from = linear.x + int64_t{first_row + row} * linear.weight.inputs +
+                              group * kGroupInputs + 8 * vector;
 #pragma unroll
   for (int i = 0; i < kRows / kRowStep; ++i) {
     const bool exists = first_row + row + i * kRowStep < linear.rows;
-    device::CopyAsync16OrZero(to + i * kRowStep * kRowBytes, exists ? from : linear.x, exists);
-    from += kRowStep * weight.inputs;
+    device::CopyAsync16OrZero(to + i * kRowStep * device::kSwizzleRowBytes,
+                              exists ? from : linear.x, exists);
+    from += kRowStep * linear.weight.inputs;
   }
 }
 
-// What a warp has summed of its outputs and tokens, in units of the scale of the group it was in
+// What a thread has summed of its warp's outputs, in units of the scale of the group it was in
 // last: value * scale is the sum. So there is one set of accumulators, and no scale is rounded into
 // a weight.
-template <int kWarpTiles, int kTokenTiles>
+template <int kRows>
 struct Sums {
-  float value[kWarpTiles][2][kTokenTiles][4];  // [record][half of its outputs]
-  float scale[kWarpTiles][2][2];               // [record][half][FirstOutput, the next]
+  float value[kHalves][kRows / 2];
+  float scale[kHalves][2];  // [half][FirstOutput, the next]
 
   __device__ void Clear() {
 #pragma unroll
-    for (int record = 0; record < kWarpTiles; ++record) {
+    for (int half = 0; half < kHalves; ++half) {
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-#pragma unroll
-        for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) value[record][half][tokens][i] = 0.0f;
-        }
-        scale[record][half][0] = scale[record][half][1] = 1.0f;
-      }
+      for (int i = 0; i < kRows / 2; ++i) value[half][i] = 0.0f;
+      scale[half][0] = scale[half][1] = 1.0f;
     }
   }
 };
@@ -100,94 +93,74 @@ struct Sums {
 // it adds vanishes beside any other group's, and the quotient stays finite.
 __device__ inline float Divisor(float scale) { return fabsf(scale) < 0x1p-60f ? 0x1p-60f : scale; }
 
-// Adds one unit to a warp's sums. records: its first record; x: this lane's place in its first row.
-template <int kWarpTiles, int kTokenTiles>
-__device__ void AddUnit(const uint8_t* records, ScaleType scale_type, const uint8_t* x, int lane,
-                        Sums<kWarpTiles, kTokenTiles>& sums) {
-  float ratio[kWarpTiles][2][2];
-  WideZeros zeros[kWarpTiles][2];
+// A thread's widened weights of one half and chunk.
+using Widened = uint32_t[kSteps][4];
+
+// Issues the products of one unit. The halves of a record take turns: while one's products run, the
+// other's weights are widened. On return the last ones may still be under way, and the next unit
+// waits for them before it scales the sums: the compiler would else wait for each product, since it
+// does not follow them around a loop.
+template <int kRows>
+__device__ void AddUnit(const uint8_t* stage, int warp, int lane, ScaleType scale_type,
+                        Sums<kRows>& sums, Widened (&widened)[kHalves]) {
+  const uint8_t* record = stage + Stage<kRows>::kRecords + warp * kTileBytes;
+  const auto* words = reinterpret_cast<const uint4*>(record) + lane;
+  const TileScales scales(record, scale_type, lane);
+  const device::SharedMatrix x = device::KMajorMatrix(stage);
 #pragma unroll
-  for (int record = 0; record < kWarpTiles; ++record) {
-    const TileScales scales(records + record * kTileBytes, scale_type, lane);
+  for (int chunk = 0; chunk < kChunks; ++chunk) {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      zeros[record][half] = scales.zeros[half];
+    for (int half = 0; half < kHalves; ++half) {
+      const uint4 packed = words[(half * kChunks + chunk) * 32];
+      float(&value)[kRows / 2] = sums.value[half];
+      Widened& a = widened[half];
+      Widen(packed.x, scales.zeros[half], a[0]);
+      Widen(packed.y, scales.zeros[half], a[1]);
+      Widen(packed.z, scales.zeros[half], a[2]);
+      Widen(packed.w, scales.zeros[half], a[3]);
+      if (chunk == 0) {
+        if (half == 0) device::WaitProducts<0>(sums.value[0], sums.value[1]);
+        float ratio[2];
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const float scale = Divisor(scales.scale[half][i]);
-        ratio[record][half][i] = sums.scale[record][half][i] * device::FastReciprocal(scale);
-        sums.scale[record][half][i] = scale;
-      }
-    }
-  }
-#pragma unroll
-  for (int chunk = 0; chunk < 2; ++chunk) {
-    uint4 packed[kWarpTiles][2];
-#pragma unroll
-    for (int record = 0; record < kWarpTiles; ++record) {
-      const auto* words = reinterpret_cast<const uint4*>(records + record * kTileBytes);
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        packed[record][half] = words[(half * 2 + chunk) * 32 + lane];
-      }
-    }
-#pragma unroll
-    for (int pair = 0; pair < 2; ++pair) {  // of steps: 32 inputs
-      uint32_t tokens_of[kTokenTiles][4];
-#pragma unroll
-      for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
-        device::LoadMatrix4(tokens_of[tokens],
-                            x + tokens * kTokens * kRowBytes + 128 * chunk + 64 * pair);
-      }
-#pragma unroll
-      for (int record = 0; record < kWarpTiles; ++record) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const uint4& word = packed[record][half];
-          const uint32_t steps[2] = {pair == 0 ? word.x : word.z, pair == 0 ? word.y : word.w};
-#pragma unroll
-          for (int step = 0; step < 2; ++step) {
-            uint32_t a[4];
-            Widen(steps[step], zeros[record][half], a);
-#pragma unroll
-            for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
-              float(&value)[4] = sums.value[record][half][tokens];
-              if (chunk == 0 && pair == 0 && step == 0) {
-#pragma unroll
-                for (int i = 0; i < 4; ++i) value[i] *= ratio[record][half][i / 2];
-              }
-              const uint32_t b[2] = {tokens_of[tokens][2 * step], tokens_of[tokens][2 * step + 1]};
-              device::Mma16x8x16(value, a, b);
-            }
-          }
+        for (int i = 0; i < 2; ++i) {
+          const float scale = Divisor(scales.scale[half][i]);
+          ratio[i] = sums.scale[half][i] * device::FastReciprocal(scale);
+          sums.scale[half][i] = scale;
         }
+#pragma unroll
+        for (int i = 0; i < kRows / 2; ++i) value[i] *= ratio[i / 2 % 2];
       }
+      device::FenceProducts(value, a[0], a[1], a[2], a[3]);
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        device::Product<kRows>(value, a[step],
+                               x.Advance(chunk * Stage<kRows>::kChunkBytes + 32 * step), true);
+      }
+      device::CommitProducts();
+      Widened& other = widened[1 - half];
+      device::WaitProducts<1>(sums.value[1 - half], other[0], other[1], other[2], other[3]);
     }
   }
 }
 
-// piece: [rows][outputs]. first_row, first_tile (of 32 outputs): the warp's.
-template <int kWarpTiles, int kTokenTiles>
-__device__ void WritePiece(const MediumLinear& linear, float* piece, int first_row, int first_tile,
-                           int lane, const Sums<kWarpTiles, kTokenTiles>& sums) {
+// piece: [rows][outputs]. tile: of 32 outputs, the warp's.
+template <int kRows>
+__device__ void WritePiece(const MediumLinear& linear, float* piece, int first_row, int tile,
+                           int lane, const Sums<kRows>& sums) {
+  if (tile >= linear.weight.num_tiles()) return;
+  const int outputs = linear.weight.outputs;
+  const int own_row = first_row + 2 * (lane % 4);
+  piece += int64_t{own_row} * outputs + tile * kTileOutputs + FirstOutput(lane / 4, 0);
 #pragma unroll
-  for (int record = 0; record < kWarpTiles; ++record) {
-    if (first_tile + record >= linear.weight.num_tiles()) return;
-    const int first_output = (first_tile + record) * kTileOutputs;
+  for (int i = 0; i < kRows / 2; i += 4) {  // eight tokens
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-#pragma unroll
-      for (int tokens = 0; tokens < kTokenTiles; ++tokens) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int row = first_row + tokens * kTokens + 2 * (lane % 4) + i % 2;
-          if (row < linear.rows) {
-            piece[int64_t{row} * linear.weight.outputs + first_output +
-                  FirstOutput(lane / 4, half) + i / 2] =
-                sums.value[record][half][tokens][i] * sums.scale[record][half][i / 2];
-          }
-        }
-      }
+    for (int token = 0; token < 2; ++token) {
+      if (own_row + 2 * i + token >= linear.rows) continue;
+      *reinterpret_cast<float4*>(piece + int64_t{2 * i + token} * outputs) = {
+          sums.value[0][i + token] * sums.scale[0][0],
+          sums.value[0][i + 2 + token] * sums.scale[0][1],
+          sums.value[1][i + token] * sums.scale[1][0],
+          sums.value[1][i + 2 + token] * sums.scale[1][1]};
     }
   }
 }
@@ -198,13 +171,9 @@ template <int kRows>
 __global__ void __launch_bounds__(kThreads, 1)
     MediumLinearKernel(MediumLinear linear, int row_blocks) {
   using Ring = Stage<kRows>;
-  constexpr int kStages = Ring::kInRing;
   uint8_t* ring = device::DynamicShared();
   const SplitPlan& plan = linear.plan;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  constexpr int kWarpTiles = Layout<kRows>::kWarpTiles, kTokenWarps = Layout<kRows>::kTokenWarps,
-                kTokenTiles = Layout<kRows>::kTokenTiles;
-  const int output_warp = warp / kTokenWarps, token_warp = warp % kTokenWarps;
   const int block = static_cast<int>(blockIdx.x) / row_blocks;
   const int first_row = static_cast<int>(blockIdx.x) % row_blocks * kRows;
   const int groups = plan.groups_per_slice;
@@ -213,39 +182,43 @@ __global__ void __launch_bounds__(kThreads, 1)
 
   SplitUnit unit = plan.UnitAt(first_unit), ahead = unit;
 #pragma unroll
-  for (int i = 0; i < kStages - 1; ++i) {
+  for (int i = 0; i < Ring::kAhead; ++i) {
     if (i < num_units) {
-      CopyUnit<kRows>(linear, first_row, ahead, ring + i * Ring::kBytes);
+      CopyWeights<kRows>(linear.weight, ahead, ring + i * Ring::kBytes);
+      CopyRows<kRows>(linear, first_row, ahead.group, ring + i * Ring::kBytes);
       ahead.Advance(groups);
     }
     device::CommitCopies();
   }
 
-  const int own_row = token_warp * kTokenTiles * kTokens;
-  const int own_x = Ring::kRecordBytes + (own_row + lane % 8) * kRowBytes + lane / 8 * 16;
+  Sums<kRows> sums;
+  Widened widened[kHalves];
+  int stage = 0;  // of the ring
   for (int i = 0; i < num_units;) {
-    Sums<kWarpTiles, kTokenTiles> sums;
     sums.Clear();
     const int end = min(num_units, i + groups - unit.group);  // of this tile
 #pragma unroll 1
     for (; i < end; ++i) {
-      device::WaitCopies<kStages - 2>();
-      // All have what they copied, and are done with the stage before, which is filled again.
+      device::WaitCopies<Ring::kAhead - 1>();
+      device::FenceAsyncProxy();
+      // All have what they copied, and their products with the stage before the last have ended:
+      // it is filled again.
       __syncthreads();
-      if (i + kStages - 1 < num_units) {
-        CopyUnit<kRows>(linear, first_row, ahead,
-                        ring + (i + kStages - 1) % kStages * Ring::kBytes);
+      if (i + Ring::kAhead < num_units) {
+        const int next = stage + Ring::kAhead - (stage < 2 ? 0 : Ring::kInRing);
+        CopyWeights<kRows>(linear.weight, ahead, ring + next * Ring::kBytes);
+        CopyRows<kRows>(linear, first_row, ahead.group, ring + next * Ring::kBytes);
         ahead.Advance(groups);
       }
       device::CommitCopies();
-      const uint8_t* stage = ring + i % kStages * Ring::kBytes;
-      AddUnit(stage + output_warp * kWarpTiles * kTileBytes, linear.weight.scale_type,
-              stage + own_x, lane, sums);
+      AddUnit<kRows>(ring + stage * Ring::kBytes, warp, lane, linear.weight.scale_type, sums,
+                     widened);
+      if (++stage == Ring::kInRing) stage = 0;
     }
+    device::WaitProducts<0>(sums.value[0], sums.value[1]);
     float* piece = linear.partials +
                    int64_t{plan.Piece(0, block, unit.tile)} * linear.rows * linear.weight.outputs;
-    WritePiece(linear, piece, first_row + own_row,
-               unit.tile * kBlockTiles + output_warp * kWarpTiles, lane, sums);
+    WritePiece(linear, piece, first_row, unit.tile * kBlockTiles + warp, lane, sums);
     unit = {unit.tile + 1, 0};
   }
 }
