@@ -1,67 +1,188 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/attention/prefill_attention.h"
-#include "kernels/device/async_copy.cuh"
+#include "kernels/device/alu.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
+#include "kernels/device/named_barrier.cuh"
+#include "kernels/device/register_share.cuh"
+#include "kernels/device/tensor_map.cuh"
+#include "kernels/device/wgmma.cuh"
 
 namespace sluice::kernels::attention {
 namespace {
 
-constexpr int kWarps = kPrefillTileTokens / 16;
-constexpr int kThreads = 32 * kWarps;
-// A row of shared memory is a token's head and 16 bytes: ldmatrix's eight rows of 16 bytes then
-// fall into different banks.
-constexpr int kRowBytes = kHeadDim * 2 + 16;
-constexpr int kQueryBytes = kPrefillTileTokens * kRowBytes;
-constexpr int kMatrixBytes = kPageSlots * kRowBytes;
+using device::FastExp2;
+using device::kWarpgroupThreads;
+using device::SharedMatrix;
+using device::TransferBarrier;
+
+// A block's rows are queries: neighbouring tokens, each with all query heads of one KV head, so
+// that a few tokens fill rows as well. Each of two warpgroups computes 64 of them; a third copies.
+constexpr int kGroupRows = 64;
+constexpr int kComputeGroups = 2;
+constexpr int kRows = kGroupRows * kComputeGroups;
+constexpr int kComputeThreads = kComputeGroups * kWarpgroupThreads;
+constexpr int kThreads = kComputeThreads + kWarpgroupThreads;
+// 65,536 registers: 168 for each thread at first.
+constexpr int kCopyRegisters = 24, kComputeRegisters = 240;
+
+// A round is two pages. A matrix in shared memory is two blocks of 64 of the head's values.
+constexpr int kRoundPages = 2;
+constexpr int kRoundSlots = kRoundPages * kPageSlots;
+constexpr int kBlocks = kHeadDim / device::kBoxColumns;
+constexpr int kPageBlockBytes = kPageSlots * device::kSwizzleRowBytes;
+constexpr int kRoundBlockBytes = kRoundPages * kPageBlockBytes;
+constexpr int kRoundBytes = kBlocks * kRoundBlockBytes;
+constexpr int kQueryBlockBytes = kGroupRows * device::kSwizzleRowBytes;
+constexpr int kQueryBytes = kBlocks * kQueryBlockBytes;  // of a warpgroup
 constexpr int kStages = 2;
-constexpr int kSharedBytes = kQueryBytes + kStages * 2 * kMatrixBytes;
-static_assert(2 * kSharedBytes <= 227 * 1024, "two blocks share a multiprocessor");
-constexpr int kVectors = kHeadDim * 2 / 16;  // of 16 bytes, a token's head
-constexpr int kKSteps = kHeadDim / 16;
-// Scores of so many slots are in registers at once: with a whole page's they would not fit.
-constexpr int kRoundSlots = kPageSlots / 2;
-constexpr int kSlotTiles = kRoundSlots / 8;
-constexpr int kOutTiles = kHeadDim / 8;
+constexpr int kSteps = kHeadDim / 16;
+static_assert(kRoundSlots == kHeadDim, "both products have as many steps");
 constexpr float kLog2E = 1.4426950408889634f;
 
-__device__ void CopyQueries(const PrefillAttention& p, const PrefillTile& tile, int head,
-                            uint8_t* shared) {
-  for (int i = static_cast<int>(threadIdx.x); i < kPrefillTileTokens * kVectors; i += kThreads) {
-    const int token = i / kVectors, column = i % kVectors;
-    const bool use = token < tile.num_tokens;
-    const int64_t from =
-        (int64_t{tile.first_token + (use ? token : 0)} * p.num_q_heads + head) * kHeadDim +
-        column * 8;
-    device::CopyAsync16OrZero(shared + token * kRowBytes + column * 16, p.q + from, use);
-  }
-}
+struct Barriers {
+  TransferBarrier keys_full[kStages], values_full[kStages];
+  TransferBarrier keys_free[kStages], values_free[kStages];
+};
+constexpr int kKeysOffset = kComputeGroups * kQueryBytes;
+constexpr int kValuesOffset = kKeysOffset + kStages * kRoundBytes;
+constexpr int kBarriersOffset = kValuesOffset + kStages * kRoundBytes;
+constexpr int kSharedBytes = kBarriersOffset + static_cast<int>(sizeof(Barriers));
+static_assert(kSharedBytes <= 227 * 1024);
 
-// num_slots: of the page; those from there on become zeros: what lies there may be anything.
-__device__ void CopyPage(const PrefillAttention& p, int page, int kv_head, int num_slots,
-                         uint8_t* stage) {
-  constexpr int kSlotStep = kThreads / kVectors;
-  static_assert(kPageSlots % kSlotStep == 0);
-  const int slot = static_cast<int>(threadIdx.x) / kVectors;
-  const int column = static_cast<int>(threadIdx.x) % kVectors;
-  const int64_t offset = p.pages.Offset(page, kv_head, slot) + column * 8;
-  const __nv_bfloat16* keys = p.pages.keys + offset;
-  const __nv_bfloat16* values = p.pages.values + offset;
-  uint8_t* to = stage + slot * kRowBytes + column * 16;
+// Numbers of named barriers. A warpgroup's turn to issue its products, so that one's products run
+// while the other weighs; a warpgroup's queries; all that compute.
+enum NamedBarrier { kTurn = 1, kQueries = kTurn + kComputeGroups, kCompute = kQueries + 2 };
+
+struct Parameters {
+  PrefillAttention attention;
+  device::TensorMap keys, values;  // all pages' slots, one after another
+};
+
+// What a block computes.
+struct Work {
+  PrefillTile tile;
+  int kv_head, group;  // query heads a KV head
+  int first_row;       // of the tile's tokens times group
+  int first_position;  // of the first row's token
+  int num_rounds;      // that its last row sees any of
+  int num_slots;       // of the row that hold anything, as far as this tile knows
+
+  __device__ explicit Work(const PrefillAttention& p) : tile(p.tiles[blockIdx.y]) {
+    group = p.num_q_heads / p.pages.num_kv_heads;
+    kv_head = static_cast<int>(blockIdx.x) / group;
+    first_row = static_cast<int>(blockIdx.x) % group * kRows;
+    first_position = tile.first_position + first_row / group;
+    num_slots = tile.first_position + tile.num_tokens;
+    const int last = min((first_row + kRows - 1) / group, tile.num_tokens - 1);
+    num_rounds = (tile.first_position + last + kRoundSlots) / kRoundSlots;
+  }
+  __device__ bool empty() const { return first_row >= tile.num_tokens * group; }
+};
+
+// A round's place in the ring: rounds go from the last one to the first, whose pages all rows see
+// whole, and the i-th is in stage i % kStages.
+struct Turn {
+  int stage = 0, parity = 0;
+  __device__ void Next() {
+    if (++stage == kStages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+// ---- the copying warpgroup: one thread of it
+
+__device__ void CopyRound(const device::TensorMap& map, const int (&rows)[kRoundPages],
+                          int num_pages, uint8_t* to, TransferBarrier& full) {
+  full.ArriveAndExpect(num_pages * kBlocks * kPageBlockBytes);
 #pragma unroll
-  for (int step = 0; step < kPageSlots; step += kSlotStep) {
-    const bool use = slot + step < num_slots;
-    device::CopyAsync16OrZero(to + step * kRowBytes, keys + step * kHeadDim, use);
-    device::CopyAsync16OrZero(to + step * kRowBytes + kMatrixBytes, values + step * kHeadDim, use);
+  for (int page = 0; page < kRoundPages; ++page) {
+    if (page == num_pages) break;
+#pragma unroll
+    for (int block = 0; block < kBlocks; ++block) {
+      device::CopyBox(map, rows[page], block * device::kBoxColumns,
+                      to + block * kRoundBlockBytes + page * kPageBlockBytes, full);
+    }
   }
 }
 
-// A warp's 16 queries; a lane knows of queries g and g + 8. Maxima are of scores times scale *
-// log2(e).
+__device__ void CopyRounds(const Parameters& p, const Work& work, uint8_t* shared) {
+  auto& barriers = *reinterpret_cast<Barriers*>(shared + kBarriersOffset);
+  const PrefillAttention& attention = p.attention;
+  const int32_t* pages = attention.page_tables + int64_t{work.tile.row} * attention.max_pages;
+  const auto pages_of = [&](int round) {
+    return work.num_slots > round * kRoundSlots + kPageSlots ? 2 : 1;
+  };
+  // First slots, as rows of the maps.
+  int rows[kRoundPages], next_rows[kRoundPages];
+  const auto read_rows = [&](int round, int(&to)[kRoundPages]) {
+    if (round < 0) return;
+    const int count = pages_of(round);
+    for (int i = 0; i < kRoundPages; ++i) {
+      const int page = i < count ? pages[round * kRoundPages + i] : 0;
+      to[i] = (page * attention.pages.num_kv_heads + work.kv_head) * kPageSlots;
+    }
+  };
+  // Values are needed a round later than keys.
+  Turn turn;
+  int value_rows[kRoundPages] = {}, value_pages = 0;
+  Turn value_turn;
+  read_rows(work.num_rounds - 1, next_rows);
+  const auto copy_values = [&] {
+    barriers.values_free[value_turn.stage].Wait(value_turn.parity ^ 1);
+    CopyRound(p.values, value_rows, value_pages,
+              shared + kValuesOffset + value_turn.stage * kRoundBytes,
+              barriers.values_full[value_turn.stage]);
+    value_turn.Next();
+  };
+  for (int round = work.num_rounds - 1; round >= 0; --round) {
+    for (int i = 0; i < kRoundPages; ++i) rows[i] = next_rows[i];
+    read_rows(round - 1, next_rows);
+    const int num_pages = pages_of(round);
+    barriers.keys_free[turn.stage].Wait(turn.parity ^ 1);
+    CopyRound(p.keys, rows, num_pages, shared + kKeysOffset + turn.stage * kRoundBytes,
+              barriers.keys_full[turn.stage]);
+    if (value_pages > 0) copy_values();
+    for (int i = 0; i < kRoundPages; ++i) value_rows[i] = rows[i];
+    value_pages = num_pages;
+    turn.Next();
+  }
+  copy_values();
+}
+
+// ---- the computing warpgroups
+
+__device__ void CopyQueries(const PrefillAttention& p, const Work& work, int group, int thread,
+                            uint8_t* shared) {
+  constexpr int kVectors = kHeadDim * 2 / 16;  // of 16 bytes, a query's
+  const int num_rows = work.tile.num_tokens * work.group;
+#pragma unroll
+  for (int i = 0; i < kGroupRows * kVectors / kWarpgroupThreads; ++i) {
+    const int within = (i * kWarpgroupThreads + thread) / kVectors;
+    const int vector = (i * kWarpgroupThreads + thread) % kVectors;
+    const int row = work.first_row + group * kGroupRows + within;
+    const bool use = row < num_rows;
+    const int token = use ? row / work.group : 0, head = use ? row % work.group : 0;
+    const int64_t from = (int64_t{work.tile.first_token + token} * p.num_q_heads +
+                          work.kv_head * work.group + head) *
+                             kHeadDim +
+                         vector * 8;
+    device::CopyAsync16OrZero(
+        shared + vector / 8 * kQueryBlockBytes + device::SwizzledOffset(within, vector % 8),
+        p.q + from, use);
+  }
+  device::CommitCopies();
+  device::WaitCopies<0>();
+  device::FenceAsyncProxy();
+  device::WaitAtBarrier(kQueries + group, kWarpgroupThreads);
+}
+
+// Of the rows 8 i + lane / 4 of a warp's 16, i 0 and 1. Maxima are of scores, not yet scaled.
 struct Softmax {
   float maximum[2] = {-INFINITY, -INFINITY};
   float sum[2] = {0.0f, 0.0f};  // of this lane's slots alone, until the end
-  float out[kOutTiles][4] = {};
 };
 
 __device__ float MaxOfQuad(float value) {
@@ -74,142 +195,213 @@ __device__ float SumOfQuad(float value) {
   return value + __shfl_xor_sync(0xffffffffu, value, 2);
 }
 
-__device__ void Scores(const uint8_t* queries, const uint8_t* keys, int lane,
-                       float (&scores)[kSlotTiles][4]) {
-  const uint8_t* query_row = queries + (lane / 8 % 2 * 8 + lane % 8) * kRowBytes + lane / 16 * 16;
-  const uint8_t* key_row = keys + (lane / 16 * 8 + lane % 8) * kRowBytes + lane / 8 % 2 * 16;
-#pragma unroll
-  for (int step = 0; step < kKSteps; ++step) {
-    uint32_t a[4];
-    device::LoadMatrix4(a, query_row + step * 32);
-#pragma unroll
-    for (int pair = 0; pair < kSlotTiles / 2; ++pair) {
-      uint32_t b[4];
-      device::LoadMatrix4(b, key_row + pair * 16 * kRowBytes + step * 32);
-      device::Mma16x8x16(scores[2 * pair], a, {b[0], b[1]});
-      device::Mma16x8x16(scores[2 * pair + 1], a, {b[2], b[3]});
-    }
-  }
-}
-
-// Turns scores into weights relative to the new maximum. last_slot[i]: of the round, the last one
-// that query g + 8 i may see, may be negative or beyond the round.
-__device__ void Weigh(float (&scores)[kSlotTiles][4], const int (&last_slot)[2], float scale_log2,
-                      int lane, Softmax& state) {
+// Turns scores into weights relative to the new maxima; rescale: what sums and outputs so far have
+// to be multiplied with. kMasked: last_slot[i], of the round, is the last one that row i may see,
+// may be negative or beyond the round.
+template <bool kMasked>
+__device__ __forceinline__ void Weigh(float (&scores)[kRoundSlots / 2], const int (&last_slot)[2],
+                                      float scale_log2, int lane, Softmax& state,
+                                      float (&rescale)[2]) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     float maximum = state.maximum[i];
 #pragma unroll
-    for (int tile = 0; tile < kSlotTiles; ++tile) {
+    for (int tile = 0; tile < kRoundSlots / 8; ++tile) {
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        const int slot = 8 * tile + 2 * (lane % 4) + j;
-        float& score = scores[tile][2 * i + j];
-        score = slot <= last_slot[i] ? score * scale_log2 : -INFINITY;
+        float& score = scores[4 * tile + 2 * i + j];
+        if (kMasked && 8 * tile + 2 * (lane % 4) + j > last_slot[i]) score = -INFINITY;
         maximum = fmaxf(maximum, score);
       }
     }
     maximum = MaxOfQuad(maximum);
-    // A round of which this query sees nothing leaves everything as it is.
-    const float base = maximum == -INFINITY ? 0.0f : maximum;
-    const float rescale = exp2f(state.maximum[i] - base);
+    // A round of which this row sees nothing leaves everything as it is.
+    const float base = kMasked && maximum == -INFINITY ? 0.0f : maximum * scale_log2;
+    rescale[i] = FastExp2(state.maximum[i] * scale_log2 - base);
     state.maximum[i] = maximum;
     float sum = 0.0f;
 #pragma unroll
-    for (int tile = 0; tile < kSlotTiles; ++tile) {
+    for (int tile = 0; tile < kRoundSlots / 8; ++tile) {
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        float& score = scores[tile][2 * i + j];
-        score = exp2f(score - base);
+        float& score = scores[4 * tile + 2 * i + j];
+        score = FastExp2(score * scale_log2 - base);
         sum += score;
       }
     }
-    state.sum[i] = state.sum[i] * rescale + sum;
+    state.sum[i] = state.sum[i] * rescale[i] + sum;
+  }
+}
+
+// Weights as A of the product with values.
+__device__ __forceinline__ void Pack(const float (&scores)[kRoundSlots / 2],
+                                     uint32_t (&weights)[kSteps][4]) {
 #pragma unroll
-    for (int tile = 0; tile < kOutTiles; ++tile) {
-      state.out[tile][2 * i] *= rescale;
-      state.out[tile][2 * i + 1] *= rescale;
+  for (int step = 0; step < kSteps; ++step) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      weights[step][i] = device::PackBf16(scores[8 * step + 2 * i], scores[8 * step + 2 * i + 1]);
     }
   }
 }
 
-__device__ void AddValues(const float (&weights)[kSlotTiles][4], const uint8_t* values, int lane,
-                          Softmax& state) {
-  const uint8_t* value_row = values + (lane / 8 % 2 * 8 + lane % 8) * kRowBytes + lane / 16 * 16;
+// Scores of a round, and outputs += weights times values of a round: asynchronous, one group each.
+__device__ __forceinline__ void IssueScores(float (&scores)[kRoundSlots / 2], SharedMatrix queries,
+                                            SharedMatrix keys) {
 #pragma unroll
-  for (int step = 0; step < kRoundSlots / 16; ++step) {
-    const float(&low)[4] = weights[2 * step];
-    const float(&high)[4] = weights[2 * step + 1];
-    const uint32_t a[4] = {device::PackBf16(low[0], low[1]), device::PackBf16(low[2], low[3]),
-                           device::PackBf16(high[0], high[1]), device::PackBf16(high[2], high[3])};
-#pragma unroll
-    for (int pair = 0; pair < kOutTiles / 2; ++pair) {
-      uint32_t b[4];
-      device::LoadMatrix4Transposed(b, value_row + step * 16 * kRowBytes + pair * 32);
-      device::Mma16x8x16(state.out[2 * pair], a, {b[0], b[1]});
-      device::Mma16x8x16(state.out[2 * pair + 1], a, {b[2], b[3]});
-    }
+  for (int step = 0; step < kSteps; ++step) {
+    device::Product<kRoundSlots>(
+        scores, queries.Advance(step / 4 * kQueryBlockBytes + step % 4 * 32),
+        keys.Advance(step / 4 * kRoundBlockBytes + step % 4 * 32), step > 0);
   }
+  device::CommitProducts();
+}
+__device__ __forceinline__ void IssueOutputs(float (&outputs)[kHeadDim / 2],
+                                             const uint32_t (&weights)[kSteps][4],
+                                             SharedMatrix values) {
+#pragma unroll
+  for (int step = 0; step < kSteps; ++step) {
+    device::Product<kHeadDim, device::Major::kMn>(
+        outputs, weights[step], values.Advance(step * 16 * device::kSwizzleRowBytes), true);
+  }
+  device::CommitProducts();
 }
 
-__global__ void __launch_bounds__(kThreads, 2) PrefillAttentionKernel(PrefillAttention p) {
-  uint8_t* const shared = device::DynamicShared();
-  const PrefillTile tile = p.tiles[blockIdx.y];
-  const int head = static_cast<int>(blockIdx.x);
-  const int kv_head = head / (p.num_q_heads / p.pages.num_kv_heads);
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int end = tile.first_position + tile.num_tokens;
-  const int num_pages = (end + kPageSlots - 1) / kPageSlots;
-  uint8_t* stages = shared + kQueryBytes;
+// Zeros for the slots of the last round that hold nothing: what lies there may be anything, and its
+// weight of zero would not hide a NaN.
+__device__ void ClearValues(int num_slots, int thread, uint8_t* values) {
+  const int first = num_slots * device::kSwizzleRowBytes;
+  for (int block = 0; block < kBlocks; ++block) {
+    for (int at = first + thread * 16; at < kRoundBlockBytes; at += kComputeThreads * 16) {
+      *reinterpret_cast<uint4*>(values + block * kRoundBlockBytes + at) = uint4{0, 0, 0, 0};
+    }
+  }
+  device::FenceAsyncProxy();
+  device::WaitAtBarrier(kCompute, kComputeThreads);
+}
 
-  CopyQueries(p, tile, head, shared);
-  const int32_t* pages = p.page_tables + int64_t{tile.row} * p.max_pages;
-  CopyPage(p, pages[0], kv_head, end, stages);
-  device::CommitCopies();
-  // A page's number is read one round before its copy, which would wait for it.
-  int next = num_pages > 1 ? pages[1] : 0;
-
-  Softmax state;
+__device__ void Compute(const PrefillAttention& p, const Work& work, int group, uint8_t* shared) {
+  auto& barriers = *reinterpret_cast<Barriers*>(shared + kBarriersOffset);
+  const int thread = static_cast<int>(threadIdx.x) % kWarpgroupThreads, lane = thread % 32;
+  uint8_t* const queries_at = shared + group * kQueryBytes;
+  CopyQueries(p, work, group, thread, queries_at);
+  const SharedMatrix queries = device::KMajorMatrix(queries_at);
+  const SharedMatrix keys = device::KMajorMatrix(shared + kKeysOffset);
+  const SharedMatrix values = device::MnMajorMatrix(shared + kValuesOffset, kRoundBlockBytes);
   const float scale_log2 = p.scale * kLog2E;
-  // Queries beyond the tile's tokens see what its last one sees; they are not written.
-  const int query = warp * 16 + lane / 4;
-  // That the warp's queries see; a warp without any copies pages for the others.
-  const int last_position = warp * 16 < tile.num_tokens ? tile.first_position + warp * 16 + 15 : -1;
-  for (int page = 0; page < num_pages; ++page) {
-    device::WaitCopies<0>();
-    // The page is there for all threads, and all have left the one before it, whose stage is next.
-    __syncthreads();
-    if (page + 1 < num_pages) {
-      CopyPage(p, next, kv_head, end - (page + 1) * kPageSlots,
-               stages + (page + 1) % kStages * 2 * kMatrixBytes);
-      if (page + 2 < num_pages) next = pages[page + 2];
-    }
-    device::CommitCopies();
-    const uint8_t* stage = stages + page % kStages * 2 * kMatrixBytes;
-#pragma unroll 1
-    for (int round = 0; round < kPageSlots; round += kRoundSlots) {
-      if (page * kPageSlots + round > last_position) break;
-      float scores[kSlotTiles][4] = {};
-      Scores(shared + warp * 16 * kRowBytes, stage + round * kRowBytes, lane, scores);
-      const int first = tile.first_position - page * kPageSlots - round;
-      const int last_slot[2] = {first + query, first + query + 8};
-      Weigh(scores, last_slot, scale_log2, lane, state);
-      AddValues(scores, stage + round * kRowBytes + kMatrixBytes, lane, state);
-    }
+
+  // Rows beyond the tile's see what its last token sees and on; they are not written.
+  const int row = work.first_row + group * kGroupRows + thread / 32 * 16 + lane / 4;
+  const int positions[2] = {work.tile.first_position + row / work.group,
+                            work.tile.first_position + (row + 8) / work.group};
+  // Rounds from this one on have slots that some of the warpgroup's rows may not see.
+  const int first_masked =
+      (work.tile.first_position + (work.first_row + group * kGroupRows) / work.group + 1) /
+      kRoundSlots;
+
+  float scores[kRoundSlots / 2], outputs[kHeadDim / 2] = {};
+  uint32_t weights[kSteps][4];
+  Softmax state;
+  float rescale[2];
+  Turn turn;        // of keys
+  Turn value_turn;  // of values: a round behind
+  const auto free_stage = [lane](TransferBarrier& barrier) {
+    if (lane == 0) barrier.Arrive();
+  };
+  const auto weigh = [&](int round, auto masked) {
+    const int first = round * kRoundSlots;
+    Weigh<decltype(masked)::value>(scores, {positions[0] - first, positions[1] - first}, scale_log2,
+                                   lane, state, rescale);
+  };
+
+  int round = work.num_rounds - 1;
+  if (group != 0) device::PassBarrier(kTurn, kComputeThreads);
+  barriers.keys_full[turn.stage].Wait(turn.parity);
+  device::FenceProducts(scores);
+  IssueScores(scores, queries, keys.Advance(turn.stage * kRoundBytes));
+  device::WaitProducts<0>(scores);
+  free_stage(barriers.keys_free[turn.stage]);
+  turn.Next();
+  weigh(round, std::true_type());
+  Pack(scores, weights);
+  if (work.num_slots < (round + 1) * kRoundSlots) {
+    barriers.values_full[0].Wait(0);
+    ClearValues(work.num_slots - round * kRoundSlots, static_cast<int>(threadIdx.x),
+                shared + kValuesOffset);
   }
+
+  const auto go_on = [&](auto masked) {
+    device::WaitAtBarrier(kTurn + group, kComputeThreads);
+    barriers.keys_full[turn.stage].Wait(turn.parity);
+    device::FenceProducts(scores);
+    IssueScores(scores, queries, keys.Advance(turn.stage * kRoundBytes));
+    barriers.values_full[value_turn.stage].Wait(value_turn.parity);
+    device::FenceProducts(outputs, weights);
+    IssueOutputs(outputs, weights, values.Advance(value_turn.stage * kRoundBytes));
+    // The last pass of the first warpgroup's turn has nobody to wait for it.
+    if (group == 0 || round > 0) device::PassBarrier(kTurn + (group ^ 1), kComputeThreads);
+    device::WaitProducts<1>(scores);
+    free_stage(barriers.keys_free[turn.stage]);
+    turn.Next();
+    weigh(round, masked);
+    device::WaitProducts<0>(outputs, weights);
+    free_stage(barriers.values_free[value_turn.stage]);
+    value_turn.Next();
+#pragma unroll
+    for (int i = 0; i < kHeadDim / 2; ++i) outputs[i] *= rescale[i / 2 % 2];
+    Pack(scores, weights);
+  };
+  for (--round; round >= first_masked && round >= 0; --round) go_on(std::true_type());
+#pragma unroll 1
+  for (; round >= 0; --round) go_on(std::false_type());
+
+  barriers.values_full[value_turn.stage].Wait(value_turn.parity);
+  device::FenceProducts(outputs, weights);
+  IssueOutputs(outputs, weights, values.Advance(value_turn.stage * kRoundBytes));
+  device::WaitProducts<0>(outputs);
 
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const float inverse = 1.0f / SumOfQuad(state.sum[i]);
-    const int token = query + 8 * i;
-    if (token >= tile.num_tokens) continue;
+    const int token = (row + 8 * i) / work.group, head = (row + 8 * i) % work.group;
+    if (token >= work.tile.num_tokens) continue;
     auto* out = reinterpret_cast<__nv_bfloat162*>(
-        p.out + (int64_t{tile.first_token + token} * p.num_q_heads + head) * kHeadDim);
+        p.out + (int64_t{work.tile.first_token + token} * p.num_q_heads +
+                 work.kv_head * work.group + head) *
+                    kHeadDim);
 #pragma unroll
-    for (int j = 0; j < kOutTiles; ++j) {
-      out[4 * j + lane % 4] =
-          __floats2bfloat162_rn(state.out[j][2 * i] * inverse, state.out[j][2 * i + 1] * inverse);
+    for (int j = 0; j < kHeadDim / 8; ++j) {
+      out[4 * j + lane % 4] = __floats2bfloat162_rn(outputs[4 * j + 2 * i] * inverse,
+                                                    outputs[4 * j + 2 * i + 1] * inverse);
     }
+  }
+}
+
+__global__ void __launch_bounds__(kThreads, 1)
+    PrefillAttentionKernel(const __grid_constant__ Parameters p) {
+  uint8_t* const shared = device::DynamicShared();
+  const Work work(p.attention);
+  if (work.empty()) return;
+  if (threadIdx.x == 0) {
+    auto& barriers = *reinterpret_cast<Barriers*>(shared + kBarriersOffset);
+    for (int stage = 0; stage < kStages; ++stage) {
+      barriers.keys_full[stage].SetUp(1);
+      barriers.values_full[stage].SetUp(1);
+      // Each computing warp says when it has done with a stage.
+      barriers.keys_free[stage].SetUp(kComputeThreads / 32);
+      barriers.values_free[stage].SetUp(kComputeThreads / 32);
+    }
+    device::PublishBarriers();
+  }
+  __syncthreads();
+  // By a shuffle, so that the compiler sees that warps do not diverge at it.
+  const int group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / kWarpgroupThreads, 0);
+  if (group == kComputeGroups) {
+    device::GiveRegisters<kCopyRegisters>();
+    if (threadIdx.x == kComputeThreads) CopyRounds(p, work, shared);
+  } else {
+    device::TakeRegisters<kComputeRegisters>();
+    Compute(p.attention, work, group, shared);
   }
 }
 
@@ -223,12 +415,20 @@ LaunchResult RunPrefillAttention(const PrefillAttention& attention, cudaStream_t
   if (attention.num_tiles > 65535)
     return InvalidArguments("prefill attention: more than 65,535 tiles");
   if (attention.num_tiles == 0) return {};
+  Parameters parameters = {attention, {}, {}};
+  for (const auto& [pages, map] : {std::pair{attention.pages.keys, &parameters.keys},
+                                   std::pair{attention.pages.values, &parameters.values}}) {
+    // How many pages there are is not known here, and no others are asked for.
+    constexpr int64_t kManyRows = int64_t{1} << 31;
+    const cudaError_t error = device::MakeTensorMap(pages, kManyRows, kHeadDim, kPageSlots, map);
+    if (error != cudaSuccess) return {.error = error, .problem = "prefill attention's tensor map"};
+  }
   const cudaError_t error = device::AllowSharedBytes(PrefillAttentionKernel, kSharedBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
   const dim3 grid(static_cast<unsigned>(attention.num_q_heads),
                   static_cast<unsigned>(attention.num_tiles));
   return AfterLaunch(
-      device::Launch(PrefillAttentionKernel, grid, kThreads, kSharedBytes, stream, attention),
+      device::Launch(PrefillAttentionKernel, grid, kThreads, kSharedBytes, stream, parameters),
       "prefill attention");
 }
 

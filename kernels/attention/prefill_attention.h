@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Causal attention of rows that have many query tokens, over paged KV that already holds their keys
-// and values (a chunk attends to all chunks before it). A block takes 128 neighbouring query tokens
-// of one row and one head and goes over the row's pages in order from position 0, with the online
-// softmax of FlashAttention-2 (arXiv:2307.08691) on m16n8k16 tensor cores.
+// and values (a chunk attends to all chunks before it). A tile's tokens with all query heads of a
+// KV head are cut into blocks of 128 rows; a block goes over the row's pages from the last one that
+// it sees to the first, two at a time, with the online softmax and the overlap of FlashAttention-3
+// (arXiv:2407.08608) on wgmma.
 #pragma once
 
 #include <cuda_bf16.h>

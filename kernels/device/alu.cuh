@@ -21,4 +21,11 @@ __device__ inline float FastReciprocal(float x) {
   return result;
 }
 
+// 2^x up to 2 units of the last place; results below 2^-126 are zero.
+__device__ inline float FastExp2(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
 }  // namespace sluice::kernels::device

@@ -46,6 +46,11 @@ __device__ inline void TouchRegisters(uint32_t (&values)[kSize]) {
 #pragma unroll
   for (int i = 0; i < kSize; ++i) asm volatile("" : "+r"(values[i])::"memory");
 }
+template <typename T, int kRows, int kSize>
+__device__ inline void TouchRegisters(T (&values)[kRows][kSize]) {
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) TouchRegisters(values[i]);
+}
 
 // Arrays: the sums, and A in registers, of the products that follow.
 template <typename... Arrays>

@@ -16,6 +16,7 @@
 #include <mutex>
 #include <vector>
 
+#include "tests/cuda_emulation/block_barriers.h"
 #include "tests/cuda_emulation/fiber.h"
 #include "tests/cuda_emulation/memory.h"
 #include "tests/cuda_emulation/symbol_name.h"
@@ -36,7 +37,7 @@ namespace {
 constexpr int kPoison = 0xff;
 constexpr size_t kSharedAlignment = 1024;
 
-enum class State { kReady, kAtBarrier, kAtWarpOperation, kEnded };
+enum class State { kReady, kAtBarrier, kAtWarpOperation, kAtCondition, kEnded };
 
 struct AsyncCopy {
   uint8_t* shared;
@@ -73,6 +74,9 @@ struct Thread {
   uint32_t mask = 0;
   WarpWork work = nullptr;
   void* operand = nullptr;
+  // The condition.
+  Condition holds = nullptr;
+  void* what = nullptr;
   // Copies under way, oldest first, and the group that the next one joins.
   std::deque<AsyncCopy> copies;
   int open_group = 0;
@@ -351,8 +355,9 @@ void EndThread() {
     if (thread.place.line() == last_line && thread.place.file_name() == last_file) continue;
     last_line = thread.place.line();
     last_file = thread.place.file_name();
-    std::fprintf(stderr, "  from thread %d on, waiting %s ", i,
-                 thread.state == State::kAtBarrier ? "at the barrier" : "for lanes of its warp");
+    std::fprintf(
+        stderr, "  from thread %d on, waiting %s ", i,
+        thread.state == State::kAtWarpOperation ? "for lanes of its warp" : "at the barrier");
     PrintPlace(thread.place);
   }
   std::abort();
@@ -371,6 +376,9 @@ bool RunWarp(int warp, Draws& draws) {
   for (int i = 0; i < lanes; ++i) {
     const int lane = (backwards ? start + lanes - i : start + i) % lanes;
     Thread& thread = *machine.warps[warp].lanes[lane];
+    if (thread.state == State::kAtCondition && thread.holds(thread.what)) {
+      thread.state = State::kReady;
+    }
     if (thread.state != State::kReady) continue;
     any = true;
     machine.current = &thread;
@@ -425,6 +433,7 @@ void RunBlock(Draws& draws) {
     if (!any) ReportDeadlock();
   }
   machine.current = nullptr;
+  EndBlockOfBarriers();
   if (!machine.shared.GuardsHold()) {
     Fail("the block wrote around its dynamic shared memory", Place::current());
   }
@@ -507,6 +516,16 @@ void WholeWarpOperation(WarpWork work, void* operand, Place place) {
     Fail("an instruction of the whole warp, of which a lane has ended or never was", place);
   }
   WarpOperation(kAllLanes, work, operand, place);
+}
+
+void WaitUntil(Condition holds, void* what, Place place) {
+  if (holds(what)) return;
+  Thread& thread = Current();
+  thread.holds = holds;
+  thread.what = what;
+  thread.place = place;
+  thread.state = State::kAtCondition;
+  thread.fiber.Suspend();
 }
 
 void CopyAsync16(void* shared, const void* global, bool use, Place place) {

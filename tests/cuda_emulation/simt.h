@@ -59,6 +59,10 @@ void WarpOperation(uint32_t mask, WarpWork work, void* operand, Place place);
 // The same for operations that have no mask because all lanes must take part.
 void WholeWarpOperation(WarpWork work, void* operand, Place place);
 
+// Until holds(what) is true: asked each time the thread's turn would come.
+using Condition = bool (*)(void* what);
+void WaitUntil(Condition holds, void* what, Place place);
+
 // cp.async of 16 bytes, as late as allowed: the bytes arrive at the wait, and until then their
 // place in shared memory is NaN. global is not read when `use` is false, and zeros arrive.
 void CopyAsync16(void* shared, const void* global, bool use, Place place);

@@ -16,6 +16,8 @@
 #include "kernels/device/async_copy.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
+#include "kernels/device/named_barrier.cuh"
+#include "kernels/device/tensor_map.cuh"
 #include "kernels/device/wgmma.cuh"
 
 namespace sluice::cuda_emulation {
@@ -364,6 +366,89 @@ TEST_F(SimtDeath, ReportsMisuseOfProducts) {
                           IssueProducts(sums);
                         }),
                "while products are under way");
+}
+
+// The first warp takes turns with the second, which only leaves word that it may go on.
+TEST(Simt, NamedBarriersOpenForThoseWhoWait) {
+  for (uint64_t seed = 1; seed < 20; ++seed) {
+    SetSchedulingSeed(seed);
+    OnDevice(1, 96, 64, [] {
+      auto* shared = reinterpret_cast<int*>(DynamicShared());
+      for (int round = 0; round < 3; ++round) {
+        if (Thread() >= 64) break;  // the third warp has no part in it
+        if (Thread() / 32 == 1) {
+          if (Thread() == 32) shared[0] = round;
+          __syncwarp();
+          kernels::device::PassBarrier(1, 64);
+          kernels::device::WaitAtBarrier(2, 64);
+        } else {
+          kernels::device::WaitAtBarrier(1, 64);
+          EXPECT_EQ(shared[0], round);
+          kernels::device::PassBarrier(2, 64);
+        }
+      }
+    });
+  }
+}
+
+// A box of 8 rows of a matrix [20][128], and its bytes where swizzled matrices have them.
+TEST(Simt, BulkCopiesArriveAtTheWait) {
+  std::vector<__nv_bfloat16> values(20 * 128);
+  for (size_t i = 0; i < values.size(); ++i) values[i].bits = static_cast<uint16_t>(i);
+  __nv_bfloat16* matrix = nullptr;
+  ASSERT_EQ(cudaMalloc(&matrix, values.size() * sizeof(*matrix)), cudaSuccess);
+  std::copy(values.begin(), values.end(), matrix);
+  kernels::device::TensorMap map;
+  ASSERT_EQ(kernels::device::MakeTensorMap(matrix, 20, 128, 8, &map), cudaSuccess);
+  OnDevice(1, 64, 4096, [&] {
+    uint8_t* const shared = DynamicShared();
+    auto& barrier = *reinterpret_cast<kernels::device::TransferBarrier*>(shared + 2048);
+    if (Thread() == 0) {
+      barrier.SetUp(1);
+      kernels::device::PublishBarriers();
+    }
+    __syncthreads();
+    barrier.Wait(1);  // before the first phase ends
+    __syncthreads();
+    for (int phase = 0; phase < 2; ++phase) {
+      if (Thread() == 0) {
+        barrier.ArriveAndExpect(2048);
+        for (int block = 0; block < 2; ++block) {
+          kernels::device::CopyBox(map, 3 + phase, 64 * block, shared + 1024 * block, barrier);
+        }
+        EXPECT_EQ(shared[0], 0xff) << "read before the wait";
+      }
+      barrier.Wait(phase);
+      for (int i = Thread(); i < 128; i += 64) {
+        const int row = i / 16, column = i % 16;
+        EXPECT_EQ(std::memcmp(
+                      shared + column / 8 * 1024 + kernels::device::SwizzledOffset(row, column % 8),
+                      &values[static_cast<size_t>((3 + phase + row) * 128 + column * 8)], 16),
+                  0);
+      }
+      __syncthreads();
+    }
+  });
+  EXPECT_EQ(cudaFree(matrix), cudaSuccess);
+}
+
+TEST_F(SimtDeath, ReportsMisuseOfBarriers) {
+  EXPECT_DEATH(OnDevice(1, 64, 0, [] { kernels::device::WaitAtBarrier(1, 96); }),
+               "no thread of the block can go on");
+  EXPECT_DEATH(
+      OnDevice(
+          1, 32, 64,
+          [] { reinterpret_cast<kernels::device::TransferBarrier*>(DynamicShared())->Wait(0); }),
+      "not set up");
+  EXPECT_DEATH(OnDevice(1, 32, 64,
+                        [] {
+                          auto* barrier =
+                              reinterpret_cast<kernels::device::TransferBarrier*>(DynamicShared());
+                          if (Thread() == 0) barrier->SetUp(1);
+                          __syncwarp();
+                          barrier->Wait(0);
+                        }),
+               "no thread of the block can go on");
 }
 
 }  // namespace

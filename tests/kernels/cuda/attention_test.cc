@@ -244,6 +244,14 @@ TEST_F(AttentionTest, PrefillsLaterChunks) {
     Prefill(first, kSmallShapes ? 140 : 200, kSmallShapes ? 1 : 8, kSmallShapes ? 2 : 5);
   }
 }
+// Drafts: fewer rows than a warpgroup has, or just more, at each side of a page and of two.
+TEST_F(AttentionTest, PrefillsAFewTokens) {
+  for (const int group : {1, 3, 5, 8}) {
+    for (const int first : {0, 62, 64, 125, 127, 300}) {
+      for (const int tokens : {2, 5, 17}) Prefill(first, tokens, 1, group);
+    }
+  }
+}
 TEST_F(AttentionTest, PrefillsBehindALongContext) {
   if (kSmallShapes) GTEST_SKIP() << "long contexts are for a GPU";
   for (const int length : {32768, 131072}) Prefill(length - 16, 16, 8, 5);

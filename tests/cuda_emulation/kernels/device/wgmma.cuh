@@ -27,6 +27,9 @@ inline void CommitProducts() { cuda_emulation::CommitProducts(); }
 template <int kPending, typename... Arrays>
 void WaitProducts(Arrays&...) {
   cuda_emulation::WaitProducts(kPending);
+  // The whole warp waits: none of its lanes says that the operands are free while another's wait,
+  // which looks at them, is still to come.
+  __syncwarp();
 }
 
 namespace emulated {
