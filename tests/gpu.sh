@@ -123,13 +123,33 @@ case "$what" in
     fi
     ;;
   e2e)
-    # Not the Node client, whose packages npm would have to fetch and without which pytest would begin nothing.
-    SLUICE_TEST_DEVICE=cuda SLUICE_BINARY_DIR=$package python3 -B -m pytest -q -p no:cacheprovider "$source_dir/tests/e2e" \
-      --ignore="$source_dir/tests/e2e/openai_node_test.py" \
-      -k "not quickstart" \
-      >"$out/e2e.log" 2>&1
-    count e2e $?
-    tail -n 15 "$out/e2e.log"
+    # Not the Node client, whose packages npm would have to fetch, nor what builds. Each file starts servers of its own, and a
+    # few files at a time share the GPUs.
+    run_e2e() {
+      SLUICE_TEST_DEVICE=cuda SLUICE_BINARY_DIR=$package python3 -B -m pytest -q -p no:cacheprovider \
+        "$source_dir/tests/e2e/$1.py" >"$out/e2e_$1.log" 2>&1
+      echo $? >"$out/e2e_$1.status"
+    }
+    names=()
+    for file in "$source_dir"/tests/e2e/*_test.py; do
+      name=$(basename "$file" .py)
+      case "$name" in openai_node_test | quickstart_test) continue ;; esac
+      if grep -qE "$only" <<<"$name"; then names+=("$name"); fi
+    done
+    for name in "${names[@]}"; do
+      while [ "$(jobs -rp | wc -l)" -ge 4 ]; do wait -n; done
+      run_e2e "$name" &
+    done
+    wait
+    for name in "${names[@]}"; do
+      summary=$(tail -n 1 "$out/e2e_$name.log")  # "1 failed, 5 passed, 2 skipped in 3.21s"
+      ok=$(grep -oE '[0-9]+ passed' <<<"$summary" | cut -d' ' -f1)
+      bad=$(grep -oE '[0-9]+ (failed|error)' <<<"$summary" | awk '{n += $1} END {print n + 0}')
+      if [ "$(cat "$out/e2e_$name.status")" != 0 ] && [ "${bad:-0}" = 0 ]; then bad=1; fi
+      passed=$((passed + ${ok:-0})) failed=$((failed + ${bad:-0}))
+      echo "$name: $summary"
+      if [ "${bad:-0}" != 0 ]; then tail -n 30 "$out/e2e_$name.log"; fi
+    done
     ;;
   evaluate)
     model=$source_dir/deploy/demo_model

@@ -3,8 +3,8 @@
 
     SLUICE_BINARY_DIR=PACKAGE_DIR python3 tests/bench/gpu_serving_bench.py --scratch DIR
 
-http: time per output token of one client at 1k of context, by `sluice bench` over HTTP on dummy weights, beside the step
-time of cuda_engine_bench in the same case, in which the engine is alone.
+http: time between tokens at 1k of context, of one client and of 64 that start at once, by `sluice bench` over HTTP on dummy
+weights; beside the step time of cuda_engine_bench in the same cases, in which the engine is alone.
 start: seconds from `sluice serve` to its being ready and to the first text of an answer, from a checkpoint of 10 GB that
 was just written to --scratch, so that it is in the page cache.
 --device cpu with few --layers and --output-tokens tries the bench itself out on a machine without a GPU.
@@ -23,8 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 import large_checkpoint  # noqa: E402  (found beside this file)
 from sluice_server import BUILD, SLUICE, SluiceServer  # noqa: E402  (found through the line above)
 
-# Of the engine's case: its context is that of the middle of the answer, and nothing is guessed.
-ENGINE_CASE, CONTEXT, OUTPUT = "decode 1 at 1k", 1024, 256
+# Clients and output tokens of the engine's cases "decode CLIENTS at 1k"; the context is that of the middle of the answer, and
+# nothing is guessed.
+CASES = ((1, 256), (64, 128))
+CONTEXT = 1024
 
 
 def serve(model, device, *options):
@@ -32,25 +34,31 @@ def serve(model, device, *options):
                         ports=False)
 
 
-def engine_step_ms():
+def engine_steps_ms():
+    """By clients."""
     bench = BUILD / "libexec" / "cuda_engine_bench"
     if not bench.exists():
         bench = BUILD / "bench" / "cuda_engine_bench"
-    done = subprocess.run([bench, f"--only=^{ENGINE_CASE}$"], stdout=subprocess.PIPE, check=True)
-    (case,) = json.loads(done.stdout)["cases"]
-    return case["step_ms"]
+    wanted = "|".join(f"^decode {clients} at 1k$" for clients, _ in CASES)
+    done = subprocess.run([bench, f"--only={wanted}"], stdout=subprocess.PIPE, check=True)
+    return {int(case["case"].split()[1]): case["step_ms"] for case in json.loads(done.stdout)["cases"]}
 
 
-def over_http(model, device, requests, output):
-    with serve(model, device, "--load-format=dummy", "--speculation=off") as server:
-        done = subprocess.run(
-            [SLUICE, "bench", f"--url={server.url}", "--endpoint=completions", "--concurrency=1", "--warmup=1",
-             f"--num-requests={requests}", f"--prompt-tokens={CONTEXT - output // 2}", f"--output-tokens={output}", "--ignore-eos",
-             "--continuous-usage", "--quiet", "--json=-"], stdout=subprocess.PIPE, check=True)
+def over_http(server, clients, requests, output):
+    """One client asks one request after the other; several ask one each."""
+    load = ["--concurrency=1", f"--num-requests={requests}"]
+    if clients > 1:
+        load = ["--request-rate=inf", f"--num-requests={clients}"]
+    done = subprocess.run(
+        [SLUICE, "bench", f"--url={server.url}", "--endpoint=completions", *load, "--warmup=1",
+         f"--prompt-tokens={CONTEXT - output // 2}", f"--output-tokens={output}", "--ignore-eos", "--continuous-usage",
+         "--quiet", "--json=-"], stdout=subprocess.PIPE, check=True)
     report = json.loads(done.stdout)
-    return {"time_per_output_token_ms": report["time_per_output_token_ms"], "inter_token_ms": report["inter_token_ms"],
-            "ttft_ms": report["ttft_ms"], "prompt_tokens": report["tokens"]["prompt_per_request"]["p50"],
-            "output_tokens": report["tokens"]["output_per_request"]["p50"], "requests": report["requests"],
+    tokens = report["tokens"]
+    return {"clients": clients, "inter_token_ms": report["inter_token_ms"],
+            "time_per_output_token_ms": report["time_per_output_token_ms"], "ttft_ms": report["ttft_ms"],
+            "throughput": report["throughput"], "prompt_tokens": tokens["prompt_per_request"]["p50"],
+            "output_tokens": tokens["output_per_request"]["p50"], "requests": report["requests"],
             "client_share_of_a_core": report["client"]["share_of_a_core"]}
 
 
@@ -83,8 +91,8 @@ def main():
     parser.add_argument("--scratch", type=Path, required=True, help="a folder with room for 10 GB; emptied at the end")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--layers", type=int, default=40, help="of the checkpoint; default %(default)s")
-    parser.add_argument("--requests", type=int, default=6, help="over HTTP; default %(default)s")
-    parser.add_argument("--output-tokens", type=int, default=OUTPUT, help="over HTTP; the engine's case has %(default)s")
+    parser.add_argument("--requests", type=int, default=6, help="of one client; default %(default)s")
+    parser.add_argument("--output-tokens", type=int, help="of an answer; default: as many as in the engine's case")
     parser.add_argument("--runs", type=int, default=2, help="starts; default %(default)s")
     args = parser.parse_args()
     model = args.scratch / "checkpoint"
@@ -93,14 +101,17 @@ def main():
         size = large_checkpoint.write(model, args.layers)
         written = time.perf_counter() - begin
         starts = [start(model, args.device) for _ in range(args.runs)]
-        http_figures = over_http(model, args.device, args.requests, args.output_tokens)
-        engine = engine_step_ms() if args.device == "cuda" else None
+        with serve(model, args.device, "--load-format=dummy", "--speculation=off") as server:
+            cases = [over_http(server, clients, args.requests, args.output_tokens or output) for clients, output in CASES]
+        engine = engine_steps_ms() if args.device == "cuda" else {}
     finally:
         shutil.rmtree(model, ignore_errors=True)
-    ratio = http_figures["time_per_output_token_ms"]["p50"] / engine if engine else None
+    for case in cases:
+        if case["clients"] in engine:
+            case["engine_step_ms"] = engine[case["clients"]]
+            case["http_over_engine"] = round(case["inter_token_ms"]["p50"] / case["engine_step_ms"], 4)
     print(json.dumps({"bench": "gpu_serving", "device": args.device, "layers": args.layers, "checkpoint_bytes": size,
-                      "write_s": round(written, 2), "start": starts, "http": http_figures, "engine_step_ms": engine,
-                      "http_over_engine": ratio and round(ratio, 4)}, indent=1))
+                      "write_s": round(written, 2), "start": starts, "http": cases}, indent=1))
 
 
 if __name__ == "__main__":

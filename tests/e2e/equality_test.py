@@ -74,7 +74,8 @@ def test_batches_chunks_cache_and_ranks_change_nothing(alone, tp_size, chunk, ro
 
 def test_preemption_changes_nothing(alone):
     # Eleven pages.
-    with SluiceServer(MODEL, "--max-model-len=512", kv_cache_memory(27 * 1024), "--max-batched-tokens=64") as server:
+    with SluiceServer(MODEL, "--max-model-len=512", kv_cache_memory(27 * 1024), "--max-batched-tokens=64",
+                      "--max-num-seqs=64") as server:
         # Which of them run side by side is up to their arrival, and only those that grow together run out of pages.
         for _ in range(5):
             same(answers(server, together=True)[0], alone)

@@ -154,7 +154,7 @@ def assert_near(ours, theirs, model, exact_tolerance):
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs):
         assert abs(a - b) <= (exact_tolerance * max(1.0, abs(b)) if EXACT else LOGIT_ERROR[model]), (a, b)
-    if not EXACT and ours:
+    if not EXACT and len(ours) >= 30:  # of a few, all may be at the far end
         rms = math.sqrt(sum((a - b) ** 2 for a, b in zip(ours, theirs)) / len(ours))
         assert rms <= LOGIT_ERROR[model] / 4, rms
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts `sluice serve` on free ports for an end-to-end test, and makes the small models the tests serve."""
 
+import fcntl
 import hashlib
 import os
 import re
@@ -48,10 +49,12 @@ def random_model(*shape, seed=1):
     shape = shape or SMALL_SHAPE
     key = hashlib.sha256(repr((shape, seed)).encode() + maker.read_bytes() + template.read_bytes()).hexdigest()[:12]
     folder = BUILD / "e2e_models" / key
-    if not (folder / "config.json").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, maker, "--tokenizer", ROOT / "tests/golden/qwen3/tokenizer.json.xz",
-                        "--chat-template", template, "--output", folder, "--seed", str(seed), *shape], check=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:  # tests of several files may run at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "config.json").is_file():
+            subprocess.run([sys.executable, maker, "--tokenizer", ROOT / "tests/golden/qwen3/tokenizer.json.xz",
+                            "--chat-template", template, "--output", folder, "--seed", str(seed), *shape], check=True)
     return folder
 
 
