@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/attention/prefill_attention.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
 #include "kernels/device/alu.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
@@ -59,29 +64,62 @@ struct Parameters {
   device::TensorMap keys, values;  // all pages' slots, one after another
 };
 
-// What a block computes.
-struct Work {
-  PrefillTile tile;
-  int kv_head, group;  // query heads a KV head
-  int first_row;       // of the tile's tokens times group
-  int first_position;  // of the first row's token
-  int num_rounds;      // that its last row sees any of
-  int num_slots;       // of the row that hold anything, as far as this tile knows
+// What a block computes at once: some rows of a tile and one KV head.
+struct Item {
+  PrefillTile tile = {};
+  int kv_head = 0, heads = 0;  // query heads a KV head
+  int first_row = 0;           // of the tile's tokens times heads
+  int num_rounds = 0;          // that its last row sees any of
+  int num_slots = 0;           // of the row that hold anything, as far as this tile knows
 
-  __device__ explicit Work(const PrefillAttention& p) : tile(p.tiles[blockIdx.y]) {
-    group = p.num_q_heads / p.pages.num_kv_heads;
-    kv_head = static_cast<int>(blockIdx.x) / group;
-    first_row = static_cast<int>(blockIdx.x) % group * kRows;
-    first_position = tile.first_position + first_row / group;
-    num_slots = tile.first_position + tile.num_tokens;
-    const int last = min((first_row + kRows - 1) / group, tile.num_tokens - 1);
-    num_rounds = (tile.first_position + last + kRoundSlots) / kRoundSlots;
+  // Of a row of the item, which may be beyond the tile's.
+  __device__ int Token(int row) const { return (first_row + row) / heads; }
+  __device__ int Position(int row) const { return tile.first_position + Token(row); }
+  // In q and out.
+  __device__ int64_t Offset(const PrefillAttention& p, int row) const {
+    const int token = Token(row), head = first_row + row - token * heads;
+    return (int64_t{tile.first_token + token} * p.num_q_heads + kv_head * heads + head) * kHeadDim;
   }
-  __device__ bool empty() const { return first_row >= tile.num_tokens * group; }
 };
 
-// A round's place in the ring: rounds go from the last one to the first, whose pages all rows see
-// whole, and the i-th is in stage i % kStages.
+// The items of a block. Those of a tile are as many as there are query heads; tiles come with the
+// most pages first, so a block takes one from the front of each 2 * gridDim.x and one from the
+// back.
+class Items {
+ public:
+  __device__ explicit Items(const PrefillAttention& p) : p_(p) {}
+
+  // False at the end.
+  __device__ bool Next(Item& item) {
+    const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
+    while (true) {
+      const int number = turn_ * blocks + (turn_ % 2 == 0 ? block : blocks - 1 - block);
+      ++turn_;
+      if (number >= p_.num_tiles * p_.num_q_heads) {
+        // The last turn may be a part of one.
+        if (turn_ * blocks >= p_.num_tiles * p_.num_q_heads) return false;
+        continue;
+      }
+      const int within = number % p_.num_q_heads;
+      item.tile = p_.tiles[number / p_.num_q_heads];
+      item.heads = p_.num_q_heads / p_.pages.num_kv_heads;
+      item.kv_head = within / item.heads;
+      item.first_row = within % item.heads * kRows;
+      if (item.first_row >= item.tile.num_tokens * item.heads) continue;  // a tile of few tokens
+      item.num_slots = item.tile.first_position + item.tile.num_tokens;
+      const int last = min(item.Token(kRows - 1), item.tile.num_tokens - 1);
+      item.num_rounds = (item.tile.first_position + last + kRoundSlots) / kRoundSlots;
+      return true;
+    }
+  }
+
+ private:
+  const PrefillAttention& p_;
+  int turn_ = 0;
+};
+
+// A round's place in the ring. An item's rounds go from the last one to the first, so that what
+// needs a mask comes first; the next item's follow without a gap.
 struct Turn {
   int stage = 0, parity = 0;
   __device__ void Next() {
@@ -94,86 +132,94 @@ struct Turn {
 
 // ---- the copying warpgroup: one thread of it
 
-__device__ void CopyRound(const device::TensorMap& map, const int (&rows)[kRoundPages],
-                          int num_pages, uint8_t* to, TransferBarrier& full) {
-  full.ArriveAndExpect(num_pages * kBlocks * kPageBlockBytes);
+// The pages of a round.
+struct RoundPages {
+  int count = 0;
+  int rows[kRoundPages] = {};  // first slots, as rows of the maps
+};
+
+__device__ RoundPages ReadPages(const PrefillAttention& p, const Item& item, int round) {
+  const int32_t* pages = p.page_tables + int64_t{item.tile.row} * p.max_pages + round * kRoundPages;
+  RoundPages read;
+  read.count = item.num_slots > round * kRoundSlots + kPageSlots ? 2 : 1;
+#pragma unroll
+  for (int i = 0; i < kRoundPages; ++i) {
+    if (i < read.count) {
+      read.rows[i] = (pages[i] * p.pages.num_kv_heads + item.kv_head) * kPageSlots;
+    }
+  }
+  return read;
+}
+
+__device__ void CopyRound(const device::TensorMap& map, const RoundPages& pages, uint8_t* to,
+                          TransferBarrier& full) {
+  full.ArriveAndExpect(pages.count * kBlocks * kPageBlockBytes);
 #pragma unroll
   for (int page = 0; page < kRoundPages; ++page) {
-    if (page == num_pages) break;
+    if (page == pages.count) break;
 #pragma unroll
     for (int block = 0; block < kBlocks; ++block) {
-      device::CopyBox(map, rows[page], block * device::kBoxColumns,
+      device::CopyBox(map, pages.rows[page], block * device::kBoxColumns,
                       to + block * kRoundBlockBytes + page * kPageBlockBytes, full);
     }
   }
 }
 
-__device__ void CopyRounds(const Parameters& p, const Work& work, uint8_t* shared) {
+__device__ void CopyRounds(const Parameters& p, uint8_t* shared) {
   auto& barriers = *reinterpret_cast<Barriers*>(shared + kBarriersOffset);
-  const PrefillAttention& attention = p.attention;
-  const int32_t* pages = attention.page_tables + int64_t{work.tile.row} * attention.max_pages;
-  const auto pages_of = [&](int round) {
-    return work.num_slots > round * kRoundSlots + kPageSlots ? 2 : 1;
-  };
-  // First slots, as rows of the maps.
-  int rows[kRoundPages], next_rows[kRoundPages];
-  const auto read_rows = [&](int round, int(&to)[kRoundPages]) {
-    if (round < 0) return;
-    const int count = pages_of(round);
-    for (int i = 0; i < kRoundPages; ++i) {
-      const int page = i < count ? pages[round * kRoundPages + i] : 0;
-      to[i] = (page * attention.pages.num_kv_heads + work.kv_head) * kPageSlots;
-    }
-  };
+  Items items(p.attention);
+  Item item;
+  if (!items.Next(item)) return;
+  int round = item.num_rounds - 1;
+  // A page's number is read a round before its copy, which would wait for it.
+  RoundPages next = ReadPages(p.attention, item, round);
   // Values are needed a round later than keys.
-  Turn turn;
-  int value_rows[kRoundPages] = {}, value_pages = 0;
-  Turn value_turn;
-  read_rows(work.num_rounds - 1, next_rows);
+  RoundPages value_pages;
+  Turn turn, value_turn;
   const auto copy_values = [&] {
     barriers.values_free[value_turn.stage].Wait(value_turn.parity ^ 1);
-    CopyRound(p.values, value_rows, value_pages,
-              shared + kValuesOffset + value_turn.stage * kRoundBytes,
+    CopyRound(p.values, value_pages, shared + kValuesOffset + value_turn.stage * kRoundBytes,
               barriers.values_full[value_turn.stage]);
     value_turn.Next();
   };
-  for (int round = work.num_rounds - 1; round >= 0; --round) {
-    for (int i = 0; i < kRoundPages; ++i) rows[i] = next_rows[i];
-    read_rows(round - 1, next_rows);
-    const int num_pages = pages_of(round);
+  while (next.count > 0) {
+    const RoundPages pages = next;
+    if (round > 0) {
+      next = ReadPages(p.attention, item, --round);
+    } else if (items.Next(item)) {
+      round = item.num_rounds - 1;
+      next = ReadPages(p.attention, item, round);
+    } else {
+      next.count = 0;
+    }
     barriers.keys_free[turn.stage].Wait(turn.parity ^ 1);
-    CopyRound(p.keys, rows, num_pages, shared + kKeysOffset + turn.stage * kRoundBytes,
+    CopyRound(p.keys, pages, shared + kKeysOffset + turn.stage * kRoundBytes,
               barriers.keys_full[turn.stage]);
-    if (value_pages > 0) copy_values();
-    for (int i = 0; i < kRoundPages; ++i) value_rows[i] = rows[i];
-    value_pages = num_pages;
     turn.Next();
+    if (value_pages.count > 0) copy_values();
+    value_pages = pages;
   }
   copy_values();
 }
 
 // ---- the computing warpgroups
 
-__device__ void CopyQueries(const PrefillAttention& p, const Work& work, int group, int thread,
+// Starts the copy of a warpgroup's queries, and waits for it: all of the warpgroup call.
+__device__ void CopyQueries(const PrefillAttention& p, const Item& item, int group, int thread,
                             uint8_t* shared) {
   constexpr int kVectors = kHeadDim * 2 / 16;  // of 16 bytes, a query's
-  const int num_rows = work.tile.num_tokens * work.group;
 #pragma unroll
   for (int i = 0; i < kGroupRows * kVectors / kWarpgroupThreads; ++i) {
-    const int within = (i * kWarpgroupThreads + thread) / kVectors;
-    const int vector = (i * kWarpgroupThreads + thread) % kVectors;
-    const int row = work.first_row + group * kGroupRows + within;
-    const bool use = row < num_rows;
-    const int token = use ? row / work.group : 0, head = use ? row % work.group : 0;
-    const int64_t from = (int64_t{work.tile.first_token + token} * p.num_q_heads +
-                          work.kv_head * work.group + head) *
-                             kHeadDim +
-                         vector * 8;
+    const int within = (i * kWarpgroupThreads + thread) / kVectors, vector = thread % kVectors;
+    const int row = group * kGroupRows + within;
+    const bool use = item.Token(row) < item.tile.num_tokens;
     device::CopyAsync16OrZero(
         shared + vector / 8 * kQueryBlockBytes + device::SwizzledOffset(within, vector % 8),
-        p.q + from, use);
+        p.q + item.Offset(p, use ? row : 0) + vector * 8, use);
   }
   device::CommitCopies();
+}
+__device__ void AwaitQueries(int group) {
   device::WaitCopies<0>();
   device::FenceAsyncProxy();
   device::WaitAtBarrier(kQueries + group, kWarpgroupThreads);
@@ -280,95 +326,14 @@ __device__ void ClearValues(int num_slots, int thread, uint8_t* values) {
   device::WaitAtBarrier(kCompute, kComputeThreads);
 }
 
-__device__ void Compute(const PrefillAttention& p, const Work& work, int group, uint8_t* shared) {
-  auto& barriers = *reinterpret_cast<Barriers*>(shared + kBarriersOffset);
-  const int thread = static_cast<int>(threadIdx.x) % kWarpgroupThreads, lane = thread % 32;
-  uint8_t* const queries_at = shared + group * kQueryBytes;
-  CopyQueries(p, work, group, thread, queries_at);
-  const SharedMatrix queries = device::KMajorMatrix(queries_at);
-  const SharedMatrix keys = device::KMajorMatrix(shared + kKeysOffset);
-  const SharedMatrix values = device::MnMajorMatrix(shared + kValuesOffset, kRoundBlockBytes);
-  const float scale_log2 = p.scale * kLog2E;
-
-  // Rows beyond the tile's see what its last token sees and on; they are not written.
-  const int row = work.first_row + group * kGroupRows + thread / 32 * 16 + lane / 4;
-  const int positions[2] = {work.tile.first_position + row / work.group,
-                            work.tile.first_position + (row + 8) / work.group};
-  // Rounds from this one on have slots that some of the warpgroup's rows may not see.
-  const int first_masked =
-      (work.tile.first_position + (work.first_row + group * kGroupRows) / work.group + 1) /
-      kRoundSlots;
-
-  float scores[kRoundSlots / 2], outputs[kHeadDim / 2] = {};
-  uint32_t weights[kSteps][4];
-  Softmax state;
-  float rescale[2];
-  Turn turn;        // of keys
-  Turn value_turn;  // of values: a round behind
-  const auto free_stage = [lane](TransferBarrier& barrier) {
-    if (lane == 0) barrier.Arrive();
-  };
-  const auto weigh = [&](int round, auto masked) {
-    const int first = round * kRoundSlots;
-    Weigh<decltype(masked)::value>(scores, {positions[0] - first, positions[1] - first}, scale_log2,
-                                   lane, state, rescale);
-  };
-
-  int round = work.num_rounds - 1;
-  if (group != 0) device::PassBarrier(kTurn, kComputeThreads);
-  barriers.keys_full[turn.stage].Wait(turn.parity);
-  device::FenceProducts(scores);
-  IssueScores(scores, queries, keys.Advance(turn.stage * kRoundBytes));
-  device::WaitProducts<0>(scores);
-  free_stage(barriers.keys_free[turn.stage]);
-  turn.Next();
-  weigh(round, std::true_type());
-  Pack(scores, weights);
-  if (work.num_slots < (round + 1) * kRoundSlots) {
-    barriers.values_full[0].Wait(0);
-    ClearValues(work.num_slots - round * kRoundSlots, static_cast<int>(threadIdx.x),
-                shared + kValuesOffset);
-  }
-
-  const auto go_on = [&](auto masked) {
-    device::WaitAtBarrier(kTurn + group, kComputeThreads);
-    barriers.keys_full[turn.stage].Wait(turn.parity);
-    device::FenceProducts(scores);
-    IssueScores(scores, queries, keys.Advance(turn.stage * kRoundBytes));
-    barriers.values_full[value_turn.stage].Wait(value_turn.parity);
-    device::FenceProducts(outputs, weights);
-    IssueOutputs(outputs, weights, values.Advance(value_turn.stage * kRoundBytes));
-    // The last pass of the first warpgroup's turn has nobody to wait for it.
-    if (group == 0 || round > 0) device::PassBarrier(kTurn + (group ^ 1), kComputeThreads);
-    device::WaitProducts<1>(scores);
-    free_stage(barriers.keys_free[turn.stage]);
-    turn.Next();
-    weigh(round, masked);
-    device::WaitProducts<0>(outputs, weights);
-    free_stage(barriers.values_free[value_turn.stage]);
-    value_turn.Next();
-#pragma unroll
-    for (int i = 0; i < kHeadDim / 2; ++i) outputs[i] *= rescale[i / 2 % 2];
-    Pack(scores, weights);
-  };
-  for (--round; round >= first_masked && round >= 0; --round) go_on(std::true_type());
-#pragma unroll 1
-  for (; round >= 0; --round) go_on(std::false_type());
-
-  barriers.values_full[value_turn.stage].Wait(value_turn.parity);
-  device::FenceProducts(outputs, weights);
-  IssueOutputs(outputs, weights, values.Advance(value_turn.stage * kRoundBytes));
-  device::WaitProducts<0>(outputs);
-
+__device__ __forceinline__ void WriteOutputs(const PrefillAttention& p, const Item& item, int row,
+                                             int lane, const Softmax& state,
+                                             const float (&outputs)[kHeadDim / 2]) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const float inverse = 1.0f / SumOfQuad(state.sum[i]);
-    const int token = (row + 8 * i) / work.group, head = (row + 8 * i) % work.group;
-    if (token >= work.tile.num_tokens) continue;
-    auto* out = reinterpret_cast<__nv_bfloat162*>(
-        p.out + (int64_t{work.tile.first_token + token} * p.num_q_heads +
-                 work.kv_head * work.group + head) *
-                    kHeadDim);
+    if (item.Token(row + 8 * i) >= item.tile.num_tokens) continue;
+    auto* out = reinterpret_cast<__nv_bfloat162*>(p.out + item.Offset(p, row + 8 * i));
 #pragma unroll
     for (int j = 0; j < kHeadDim / 8; ++j) {
       out[4 * j + lane % 4] = __floats2bfloat162_rn(outputs[4 * j + 2 * i] * inverse,
@@ -377,11 +342,101 @@ __device__ void Compute(const PrefillAttention& p, const Work& work, int group, 
   }
 }
 
+__device__ void Compute(const PrefillAttention& p, int group, uint8_t* shared) {
+  auto& barriers = *reinterpret_cast<Barriers*>(shared + kBarriersOffset);
+  const int thread = static_cast<int>(threadIdx.x) % kWarpgroupThreads, lane = thread % 32;
+  const int row = group * kGroupRows + thread / 32 * 16 + lane / 4;  // and row + 8, of an item's
+  uint8_t* const queries_at = shared + group * kQueryBytes;
+  const SharedMatrix queries = device::KMajorMatrix(queries_at);
+  const SharedMatrix keys = device::KMajorMatrix(shared + kKeysOffset);
+  const SharedMatrix values = device::MnMajorMatrix(shared + kValuesOffset, kRoundBlockBytes);
+  const float scale_log2 = p.scale * kLog2E;
+  const auto free_stage = [lane](TransferBarrier& barrier) {
+    if (lane == 0) barrier.Arrive();
+  };
+  Turn turn, value_turn;  // of values: a round behind
+
+  Items items(p);
+  Item item;
+  bool more = items.Next(item);
+  if (more) CopyQueries(p, item, group, thread, queries_at);
+  if (group != 0) device::PassBarrier(kTurn, kComputeThreads);
+  while (more) {
+    // Rows beyond the tile's see what its last token sees and on; they are not written.
+    const int positions[2] = {item.Position(row), item.Position(row + 8)};
+    // Rounds from this one on have slots that some of the warpgroup's rows may not see.
+    const int first_masked = (item.Position(group * kGroupRows) + 1) / kRoundSlots;
+    float scores[kRoundSlots / 2], outputs[kHeadDim / 2] = {};
+    uint32_t weights[kSteps][4];
+    Softmax state;
+    float rescale[2];
+    int round = item.num_rounds - 1;
+    const auto weigh = [&](auto masked) {
+      const int first = round * kRoundSlots;
+      Weigh<decltype(masked)::value>(scores, {positions[0] - first, positions[1] - first},
+                                     scale_log2, lane, state, rescale);
+    };
+
+    AwaitQueries(group);
+    barriers.keys_full[turn.stage].Wait(turn.parity);
+    device::FenceProducts(scores);
+    IssueScores(scores, queries, keys.Advance(turn.stage * kRoundBytes));
+    device::WaitProducts<0>(scores);
+    free_stage(barriers.keys_free[turn.stage]);
+    turn.Next();
+    weigh(std::true_type());
+    Pack(scores, weights);
+    if (item.num_slots < (round + 1) * kRoundSlots) {
+      barriers.values_full[value_turn.stage].Wait(value_turn.parity);
+      ClearValues(item.num_slots - round * kRoundSlots, static_cast<int>(threadIdx.x),
+                  shared + kValuesOffset + value_turn.stage * kRoundBytes);
+    }
+
+    const auto go_on = [&](auto masked) {
+      device::WaitAtBarrier(kTurn + group, kComputeThreads);
+      barriers.keys_full[turn.stage].Wait(turn.parity);
+      device::FenceProducts(scores);
+      IssueScores(scores, queries, keys.Advance(turn.stage * kRoundBytes));
+      barriers.values_full[value_turn.stage].Wait(value_turn.parity);
+      device::FenceProducts(outputs, weights);
+      IssueOutputs(outputs, weights, values.Advance(value_turn.stage * kRoundBytes));
+      device::PassBarrier(kTurn + (group ^ 1), kComputeThreads);
+      device::WaitProducts<1>(scores);
+      free_stage(barriers.keys_free[turn.stage]);
+      turn.Next();
+      weigh(masked);
+      device::WaitProducts<0>(outputs, weights);
+      free_stage(barriers.values_free[value_turn.stage]);
+      value_turn.Next();
+#pragma unroll
+      for (int i = 0; i < kHeadDim / 2; ++i) outputs[i] *= rescale[i / 2 % 2];
+      Pack(scores, weights);
+    };
+    for (--round; round >= first_masked && round >= 0; --round) go_on(std::true_type());
+#pragma unroll 1
+    for (; round >= 0; --round) go_on(std::false_type());
+
+    barriers.values_full[value_turn.stage].Wait(value_turn.parity);
+    device::FenceProducts(outputs, weights);
+    IssueOutputs(outputs, weights, values.Advance(value_turn.stage * kRoundBytes));
+    // All warps are done with these queries: the next ones come while the outputs are finished.
+    device::WaitAtBarrier(kQueries + group, kWarpgroupThreads);
+    Item next;
+    more = items.Next(next);
+    if (more) CopyQueries(p, next, group, thread, queries_at);
+    device::WaitProducts<0>(outputs, weights);
+    free_stage(barriers.values_free[value_turn.stage]);
+    value_turn.Next();
+    WriteOutputs(p, item, row, lane, state, outputs);
+    item = next;
+  }
+  // The other warpgroup's last pass, so that no barrier is left half open.
+  if (group == 0) device::WaitAtBarrier(kTurn, kComputeThreads);
+}
+
 __global__ void __launch_bounds__(kThreads, 1)
     PrefillAttentionKernel(const __grid_constant__ Parameters p) {
   uint8_t* const shared = device::DynamicShared();
-  const Work work(p.attention);
-  if (work.empty()) return;
   if (threadIdx.x == 0) {
     auto& barriers = *reinterpret_cast<Barriers*>(shared + kBarriersOffset);
     for (int stage = 0; stage < kStages; ++stage) {
@@ -398,10 +453,10 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / kWarpgroupThreads, 0);
   if (group == kComputeGroups) {
     device::GiveRegisters<kCopyRegisters>();
-    if (threadIdx.x == kComputeThreads) CopyRounds(p, work, shared);
+    if (threadIdx.x == kComputeThreads) CopyRounds(p, shared);
   } else {
     device::TakeRegisters<kComputeRegisters>();
-    Compute(p.attention, work, group, shared);
+    Compute(p.attention, group, shared);
   }
 }
 
@@ -412,8 +467,7 @@ LaunchResult RunPrefillAttention(const PrefillAttention& attention, cudaStream_t
   if (num_kv_heads < 1 || attention.num_q_heads % num_kv_heads != 0) {
     return InvalidArguments("prefill attention: the query heads are no multiple of the KV heads");
   }
-  if (attention.num_tiles > 65535)
-    return InvalidArguments("prefill attention: more than 65,535 tiles");
+  if (attention.num_sms < 1) return InvalidArguments("prefill attention: no multiprocessors");
   if (attention.num_tiles == 0) return {};
   Parameters parameters = {attention, {}, {}};
   for (const auto& [pages, map] : {std::pair{attention.pages.keys, &parameters.keys},
@@ -425,8 +479,8 @@ LaunchResult RunPrefillAttention(const PrefillAttention& attention, cudaStream_t
   }
   const cudaError_t error = device::AllowSharedBytes(PrefillAttentionKernel, kSharedBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
-  const dim3 grid(static_cast<unsigned>(attention.num_q_heads),
-                  static_cast<unsigned>(attention.num_tiles));
+  const auto grid = static_cast<unsigned>(
+      std::min(attention.num_sms, attention.num_tiles * attention.num_q_heads));
   return AfterLaunch(
       device::Launch(PrefillAttentionKernel, grid, kThreads, kSharedBytes, stream, parameters),
       "prefill attention");

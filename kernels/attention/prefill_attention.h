@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Causal attention of rows that have many query tokens, over paged KV that already holds their keys
-// and values (a chunk attends to all chunks before it). A tile's tokens with all query heads of a
-// KV head are cut into blocks of 128 rows; a block goes over the row's pages from the last one that
-// it sees to the first, two at a time, with the online softmax and the overlap of FlashAttention-3
-// (arXiv:2407.08608) on wgmma.
+// and values (a chunk attends to all chunks before it). A tile's tokens with all query heads of a KV
+// head are cut into items of 128 rows; for an item a block goes over the row's pages from the last
+// one that it sees to the first, two at a time, with the online softmax and the overlap of
+// FlashAttention-3 (arXiv:2407.08608) on wgmma. There is a block for each multiprocessor.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -35,6 +35,7 @@ struct PrefillAttention {
   int num_tiles = 0;
   int num_q_heads = 0;  // a multiple of the KV heads
   float scale = 0.0f;
+  int num_sms = 0;
   __nv_bfloat16* out = nullptr;  // [tokens][num_q_heads][kHeadDim]
 };
 

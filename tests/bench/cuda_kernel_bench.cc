@@ -103,10 +103,13 @@ void BenchDecode(Report& report, const Gpu& gpu, int rows, int length) {
   report.Case("decode attention" + shape, us, kv_bytes);
 }
 
-void BenchPrefill(Report& report, int first_position, int tokens) {
+// kv_heads: as a rank of several has them.
+void BenchPrefill(Report& report, const Gpu& gpu, int first_position, int tokens,
+                  int kv_heads = kKvHeads) {
+  const int heads = kv_heads * (kQueryHeads / kKvHeads);
   std::mt19937 rng(3);
   const Cache cache(rng, 1, first_position + tokens, 1);
-  const size_t width = size_t{1} * tokens * kQueryHeads * kHeadDim;
+  const size_t width = size_t{1} * tokens * heads * kHeadDim;
   Memory<__nv_bfloat16> q(width), out(width);
   q.FillNormal(rng);
   std::vector<attention::PrefillTile> tiles;
@@ -120,19 +123,21 @@ void BenchPrefill(Report& report, int first_position, int tokens) {
   attention::PrefillAttention p;
   p.q = q.get();
   p.pages = cache.Layer(0);
+  p.pages.num_kv_heads = kv_heads;
   p.page_tables = cache.tables.get();
   p.max_pages = cache.max_pages;
   p.tiles = tiles_device.get();
   p.num_tiles = static_cast<int>(tiles.size());
-  p.num_q_heads = kQueryHeads;
+  p.num_q_heads = heads;
   p.scale = 0.08838834764831845f;
+  p.num_sms = gpu.num_sms;
   p.out = out.get();
   const double us = GraphMicroseconds(
       4, [&](int, cudaStream_t stream) { Check(RunPrefillAttention(p, stream)); });
   const double pairs = static_cast<double>(tokens) * first_position + 0.5 * tokens * (tokens + 1.0);
   report.Case("prefill attention from " + std::to_string(first_position) + " tokens " +
-                  std::to_string(tokens),
-              us, 0.0, 4.0 * pairs * kQueryHeads * kHeadDim);
+                  std::to_string(tokens) + " heads " + std::to_string(heads),
+              us, 0.0, 4.0 * pairs * heads * kHeadDim);
 }
 
 struct Options {
@@ -217,9 +222,11 @@ int main(int argc, char** argv) {
     }
   }
   if (options.prefill) {
-    BenchPrefill(report, 0, 2048);
-    BenchPrefill(report, 0, 8192);
-    BenchPrefill(report, 30720, 2048);
+    BenchPrefill(report, gpu, 0, 2048);
+    BenchPrefill(report, gpu, 0, 8192);
+    for (const int kv_heads : {8, 4, 2, 1}) BenchPrefill(report, gpu, 30720, 2048, kv_heads);
+    BenchPrefill(report, gpu, 0, 2048, 1);
+    BenchPrefill(report, gpu, 32763, 5);
   }
   if (options.sampling) BenchSampling({1, 64, 256}, gpu, report);
   return 0;

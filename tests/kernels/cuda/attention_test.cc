@@ -184,6 +184,7 @@ class AttentionTest : public CudaTest {
     attention.num_tiles = static_cast<int>(tiles.size());
     attention.num_q_heads = num_heads;
     attention.scale = kScale;
+    attention.num_sms = num_sms_;
     attention.out = out.get();
     ExpectOk(RunPrefillAttention(attention, nullptr));
     std::vector<__nv_bfloat16> actual = out.ToHost();
@@ -250,6 +251,13 @@ TEST_F(AttentionTest, PrefillsAFewTokens) {
     for (const int first : {0, 62, 64, 125, 127, 300}) {
       for (const int tokens : {2, 5, 17}) Prefill(first, tokens, 1, group);
     }
+  }
+}
+// Blocks that compute several items, some of them of no rows, and one that has none.
+TEST_F(AttentionTest, PrefillsOnAnyNumberOfMultiprocessors) {
+  for (const int sms : {1, 2, 5, 11, 300}) {
+    num_sms_ = sms;
+    Prefill(70, 260, 1, 5);
   }
 }
 TEST_F(AttentionTest, PrefillsBehindALongContext) {

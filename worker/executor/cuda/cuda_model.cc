@@ -196,6 +196,7 @@ absl::Status CudaModel::Attend(const DeviceStep& step, int layer, const LinearOu
        .num_tiles = step.shape.tiles,
        .num_q_heads = num_q_heads_,
        .scale = scale,
+       .num_sms = num_sms_,
        .out = workspace_.attended},
       stream));
 }
