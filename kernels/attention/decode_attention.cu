@@ -33,6 +33,7 @@ __device__ int ItemsOf(int length, int slots_per_item) {
 // One block. Every warp of the GPU should get one item if rows allow it.
 __global__ void __launch_bounds__(kPlanThreads) DecodePlanKernel(DecodePlan plan, int num_warps) {
   __shared__ int scratch[kPlanThreads / device::kWarpSize];
+  device::BeginChained();
   const int thread = static_cast<int>(threadIdx.x);
   int own_pages = 0;
   for (int row = thread; row < plan.rows; row += kPlanThreads) {
@@ -220,6 +221,7 @@ __device__ void WriteItem(const DecodeAttention& p, const Item& item, int lane,
 }
 
 __global__ void __launch_bounds__(kThreads, 1) DecodeAttentionKernel(DecodeAttention p) {
+  device::BeginChained();
   uint8_t* const shared = device::DynamicShared();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -264,6 +266,7 @@ __global__ void __launch_bounds__(kThreads, 1) DecodeAttentionKernel(DecodeAtten
 
 // One block a row's query head, one thread a dimension.
 __global__ void __launch_bounds__(kHeadDim) CombineKernel(DecodeAttention p) {
+  device::BeginChained();
   const int row = static_cast<int>(blockIdx.y), head = static_cast<int>(blockIdx.x);
   const int first = p.workspace.first_item[row], end = p.workspace.first_item[row + 1];
   if (end - first < 2) return;
@@ -306,9 +309,9 @@ int MaxDecodeItems(int rows, int num_kv_heads, int num_sms) {
 
 LaunchResult RunDecodePlan(const DecodePlan& plan, cudaStream_t stream) {
   if (plan.rows == 0) return {};
-  return AfterLaunch(
-      device::Launch(DecodePlanKernel, 1, kPlanThreads, 0, stream, plan, plan.num_sms * kWarps),
-      "decode attention's plan");
+  return AfterLaunch(device::LaunchChained(DecodePlanKernel, 1, kPlanThreads, 0, stream, plan,
+                                           plan.num_sms * kWarps),
+                     "decode attention's plan");
 }
 
 LaunchResult RunDecodeAttention(const DecodeAttention& attention, cudaStream_t stream) {
@@ -320,14 +323,14 @@ LaunchResult RunDecodeAttention(const DecodeAttention& attention, cudaStream_t s
   if (attention.rows == 0) return {};
   const cudaError_t error = device::AllowSharedBytes(DecodeAttentionKernel, kSharedBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
-  const LaunchResult result =
-      AfterLaunch(device::Launch(DecodeAttentionKernel, static_cast<unsigned>(attention.num_sms),
-                                 kThreads, kSharedBytes, stream, attention),
-                  "decode attention");
+  const LaunchResult result = AfterLaunch(
+      device::LaunchChained(DecodeAttentionKernel, static_cast<unsigned>(attention.num_sms),
+                            kThreads, kSharedBytes, stream, attention),
+      "decode attention");
   if (!result.ok()) return result;
   const dim3 grid(static_cast<unsigned>(attention.num_q_heads),
                   static_cast<unsigned>(attention.rows));
-  return AfterLaunch(device::Launch(CombineKernel, grid, kHeadDim, 0, stream, attention),
+  return AfterLaunch(device::LaunchChained(CombineKernel, grid, kHeadDim, 0, stream, attention),
                      "decode attention's combination");
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads LinearOutput, four neighbouring outputs at a time.
+// Reads LinearOutput.
 #pragma once
 
 #include "kernels/awq/linear_output.h"
@@ -7,44 +7,80 @@
 
 namespace sluice::kernels::awq {
 
-// Outputs column .. column + 3 of a row; column is a multiple of 4.
-__device__ inline float4 Load4(const LinearOutput& output, int row, int column) {
-  if (output.values != nullptr) {
-    return device::Load4Bf16(output.values + int64_t{row} * output.outputs + column);
-  }
-  if (output.float_values != nullptr) {
-    return *reinterpret_cast<const float4*>(output.float_values + int64_t{row} * output.outputs +
-                                            column);
-  }
-  const SplitPlan& plan = output.plan;
-  const int pieces = plan.NumPieces(column / plan.tile_outputs);
-  const int64_t stride = int64_t{output.rows} * output.outputs;
-  const float* first = output.partials + int64_t{row} * output.outputs + column;
-  float4 sum = {0.0f, 0.0f, 0.0f, 0.0f};
-  constexpr int kAtOnce = 8;  // loads under way before the first of them is added
-  const int all = plan.slices * pieces;
-  const float* from = first;
-  int piece = 0;  // within its slice
-  for (int done = 0; done < all; done += kAtOnce) {
-    float4 parts[kAtOnce];
+// kCount runs of four neighbouring outputs, in any row. Where a value is the sum of pieces, which
+// pieces there are is found out once, and the loads of all runs are under way together.
+template <int kCount>
+class OutputColumns {
+ public:
+  // columns: where the runs begin, multiples of 4. Reads nothing of the output yet, so a chained
+  // kernel makes it before it waits.
+  __device__ OutputColumns(const LinearOutput& output, const int (&columns)[kCount])
+      : output_(output) {
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      if (done + i >= all) break;
-      parts[i] = *reinterpret_cast<const float4*>(from);
-      const bool last = ++piece == pieces;
-      from += last ? (plan.max_pieces - pieces + 1) * stride : stride;
-      if (last) piece = 0;
-    }
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      if (done + i >= all) break;
-      sum.x += parts[i].x;
-      sum.y += parts[i].y;
-      sum.z += parts[i].z;
-      sum.w += parts[i].w;
+    for (int i = 0; i < kCount; ++i) {
+      columns_[i] = columns[i];
+      if (output.partials != nullptr) {
+        pieces_[i] = output.plan.NumPieces(columns[i] / output.plan.tile_outputs);
+      }
     }
   }
-  return sum;
-}
+
+  __device__ void Load(int row, float4 (&values)[kCount]) const {
+    const int64_t first = int64_t{row} * output_.outputs;
+    if (output_.partials != nullptr) {
+      AddPieces(output_.partials + first, values);
+      return;
+    }
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      if (output_.values != nullptr) {
+        values[i] = device::Load4Bf16(output_.values + first + columns_[i]);
+      } else {
+        values[i] = *reinterpret_cast<const float4*>(output_.float_values + first + columns_[i]);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kAtOnce = kCount == 1 ? 8 : 4;  // pieces under way before any is added
+
+  __device__ void AddPieces(const float* from, float4 (&sums)[kCount]) const {
+    const SplitPlan& plan = output_.plan;
+    const int64_t stride = int64_t{output_.rows} * output_.outputs;
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) sums[k] = {0.0f, 0.0f, 0.0f, 0.0f};
+    const int all = plan.slices * plan.max_pieces;
+    int piece = 0;  // within its slice
+    for (int done = 0; done < all; done += kAtOnce) {
+      float4 parts[kAtOnce][kCount];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+#pragma unroll
+        for (int k = 0; k < kCount; ++k) {
+          parts[i][k] = {0.0f, 0.0f, 0.0f, 0.0f};
+          if (done + i < all && piece < pieces_[k]) {
+            parts[i][k] = *reinterpret_cast<const float4*>(from + columns_[k]);
+          }
+        }
+        from += stride;
+        piece = piece + 1 == plan.max_pieces ? 0 : piece + 1;
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+#pragma unroll
+        for (int k = 0; k < kCount; ++k) {
+          sums[k].x += parts[i][k].x;
+          sums[k].y += parts[i][k].y;
+          sums[k].z += parts[i][k].z;
+          sums[k].w += parts[i][k].w;
+        }
+      }
+    }
+  }
+
+  const LinearOutput& output_;
+  int columns_[kCount];
+  int pieces_[kCount];  // of each slice
+};
 
 }  // namespace sluice::kernels::awq

@@ -21,10 +21,10 @@ constexpr int kTokens = 8;                   // of one instruction
 // fall into different banks.
 constexpr int kRowPadding = 8;
 
+// More than 8 rows have room for 16.
 int SharedBytes(int slice_inputs, int rows) {
-  const int padded_rows = (rows + kTokens - 1) / kTokens * kTokens;
-  return kRingBytes +
-         padded_rows * (slice_inputs + kRowPadding) * static_cast<int>(sizeof(__nv_bfloat16));
+  const int room = rows <= kTokens ? rows : 2 * kTokens;
+  return kRingBytes + room * (slice_inputs + kRowPadding) * static_cast<int>(sizeof(__nv_bfloat16));
 }
 
 // kTokenTiles: rows of x in eights.
@@ -136,44 +136,44 @@ constexpr int kPartFloats = kTokenTiles * kTokens * kPartStride;
 
 // What several warps have of a tile lies in shared memory, a warp's at parts + warp * stride: what
 // it has of the tile it began in, then of the one it ended in, if that is another. Adds up each
-// tile in the order of warps. Tiles within a single warp's units are written already.
+// tile in the order of warps; a warp takes a token of a tile, a lane an output. Tiles within a
+// single warp's units are written already.
 template <int kTokenTiles>
 __device__ void AddParts(const SmallLinear& linear, int slice, int block, const BlockRun& run,
                          const float* parts, int stride) {
-  constexpr int kValues = kTokenTiles * kTokens * kTileOutputs;
-  static_assert(kThreads % kValues == 0);
   const int groups = linear.plan.groups_per_slice;
-  const int thread = static_cast<int>(threadIdx.x), value = thread % kValues;
-  const int token = value / kTileOutputs, output = value % kTileOutputs;
-  if (token >= linear.rows) return;
-  parts += token * kPartStride + output;
-  for (int tile = run.begin / groups + thread / kValues; tile * groups < run.end;
-       tile += kThreads / kValues) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  int tile = run.begin / groups, token = static_cast<int>(threadIdx.x) / 32;
+  while (true) {
+    while (token >= linear.rows) {
+      token -= linear.rows;
+      ++tile;
+    }
+    if (tile * groups >= run.end) return;
     const int first_warp = (max(tile * groups, run.begin) - run.begin) / run.per_warp;
     const int last_warp = (min((tile + 1) * groups, run.end) - 1 - run.begin) / run.per_warp;
     const bool began = run.WarpBegin(first_warp) / groups == tile;
     const bool ended = (run.WarpBegin(first_warp + 1) - 1) / groups == tile;
-    if (!began && !ended) continue;
-    float sum = parts[first_warp * stride + (began ? 0 : kPartFloats<kTokenTiles>)];
-    for (int warp = first_warp + 1; warp <= last_warp; ++warp) sum += parts[warp * stride];
-    PieceOf(linear, slice, block, tile)[int64_t{token} * linear.weight.outputs + output] = sum;
+    if (began || ended) {
+      const float* own = parts + token * kPartStride + lane;
+      float sum = own[first_warp * stride + (began ? 0 : kPartFloats<kTokenTiles>)];
+      for (int warp = first_warp + 1; warp <= last_warp; ++warp) sum += own[warp * stride];
+      PieceOf(linear, slice, block, tile)[int64_t{token} * linear.weight.outputs + lane] = sum;
+    }
+    token += kWarps;
   }
 }
 
-// Enqueues the block's copies of kRows rows of x, num_inputs from first_input on; rows that do not
-// exist become zero.
-template <int kRows>
+// Enqueues the block's copies of x, num_inputs of each row from first_input on.
 __device__ void CopyRows(const SmallLinear& linear, int first_input, int num_inputs,
                          __nv_bfloat16* shared, int row_stride) {
   const int vectors = num_inputs / 8;  // of 16 bytes
   const int row_step = kThreads / vectors, vector_step = kThreads % vectors;
   int row = static_cast<int>(threadIdx.x) / vectors;
   int vector = static_cast<int>(threadIdx.x) % vectors;
-  while (row < kRows) {
-    const bool exists = row < linear.rows;
-    const int64_t from =
-        int64_t{exists ? row : 0} * linear.weight.inputs + first_input + 8 * vector;
-    device::CopyAsync16OrZero(shared + row * row_stride + 8 * vector, linear.x + from, exists);
+  while (row < linear.rows) {
+    const int64_t from = int64_t{row} * linear.weight.inputs + first_input + 8 * vector;
+    device::CopyAsync16(shared + row * row_stride + 8 * vector, linear.x + from);
     row += row_step;
     vector += vector_step;
     if (vector >= vectors) {
@@ -185,6 +185,7 @@ __device__ void CopyRows(const SmallLinear& linear, int first_input, int num_inp
 
 template <int kTokenTiles>
 __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear linear) {
+  device::LetNextStart();
   uint8_t* const shared = device::DynamicShared();
   const SplitPlan& plan = linear.plan;
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -213,22 +214,26 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
     record += to_next_tile;
   };
 
-  // Everything is on its way before anything is waited for: the activations with the first unit.
-  copy_ahead(0, 0);
-  auto* x = reinterpret_cast<__nv_bfloat16*>(shared + kRingBytes);
-  const int slice_inputs = plan.groups_per_slice * kGroupInputs;
-  const int row_stride = slice_inputs + kRowPadding;
-  CopyRows<kTokenTiles * kTokens>(linear, slice * slice_inputs, slice_inputs, x, row_stride);
-  device::CommitCopies();
+  // Weights are on their way before anything is waited for; then the activations, which the kernel
+  // before this one writes.
 #pragma unroll
-  for (int i = 1; i < kStages - 1; ++i) {
+  for (int i = 0; i < kStages - 1; ++i) {
     copy_ahead(i, i);
     device::CommitCopies();
   }
-  device::WaitCopies<kStages - 2>();
+  device::WaitForPrevious();
+  auto* x = reinterpret_cast<__nv_bfloat16*>(shared + kRingBytes);
+  const int slice_inputs = plan.groups_per_slice * kGroupInputs;
+  const int row_stride = slice_inputs + kRowPadding;
+  CopyRows(linear, slice * slice_inputs, slice_inputs, x, row_stride);
+  device::CommitCopies();
+  device::WaitCopies<0>();
   __syncthreads();
 
-  const __nv_bfloat16* own_x = x + lane % 8 * row_stride + lane / 8 * 8;  // as LoadMatrix4 wants
+  // As LoadMatrix4 wants. Tokens beyond the last are another one or anything; their sums are not
+  // written.
+  const int own_row = kTokenTiles > 1 ? lane % 8 : min(lane % 8, linear.rows - 1);
+  const __nv_bfloat16* own_x = x + own_row * row_stride + lane / 8 * 8;
   const int first_tile = unit.tile;
   Sums<kTokenTiles> sums, of_first_tile;
   sums.Clear();
@@ -288,8 +293,8 @@ LaunchResult Launch(const SmallLinear& linear, cudaStream_t stream) {
   const cudaError_t error = device::AllowSharedBytes(SmallLinearKernel<kTokenTiles>, shared_bytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
   const auto blocks = static_cast<unsigned>(linear.plan.slices * linear.plan.blocks_per_slice);
-  return AfterLaunch(device::Launch(SmallLinearKernel<kTokenTiles>, blocks, kThreads, shared_bytes,
-                                    stream, linear),
+  return AfterLaunch(device::LaunchChained(SmallLinearKernel<kTokenTiles>, blocks, kThreads,
+                                           shared_bytes, stream, linear),
                      "AWQ small linear");
 }
 

@@ -53,6 +53,7 @@ template <int kTokenTiles>
 __global__ void __launch_bounds__(kThreads, 2) SmallDenseKernel(DenseProduct p) {
   constexpr int kValues = kBlockOutputs * kTokenTiles * kTokens;
   __shared__ float parts[kWarps][kValues];  // [token][output]
+  device::BeginChained();
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int g = lane / 4, t = lane % 4;
   const int first_output = static_cast<int>(blockIdx.x) * kBlockOutputs;
@@ -104,7 +105,7 @@ LaunchResult Launch(const DenseProduct& product, cudaStream_t stream) {
   const auto blocks =
       static_cast<unsigned>((product.shape.outputs + kBlockOutputs - 1) / kBlockOutputs);
   return AfterLaunch(
-      device::Launch(SmallDenseKernel<kTokenTiles>, blocks, kThreads, 0, stream, product),
+      device::LaunchChained(SmallDenseKernel<kTokenTiles>, blocks, kThreads, 0, stream, product),
       "small dense linear");
 }
 

@@ -8,12 +8,20 @@
 
 namespace sluice::kernels::device {
 
-// from: aligned to 8 bytes.
-__device__ inline float4 Load4Bf16(const __nv_bfloat16* from) {
-  const uint2 bits = *reinterpret_cast<const uint2*>(from);  // one load; of pairs it would be two
+__device__ inline float4 AsFloats(uint2 bits) {
   const float2 low = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&bits.x));
   const float2 high = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&bits.y));
   return {low.x, low.y, high.x, high.y};
+}
+
+// from: aligned to 8 bytes.
+__device__ inline float4 Load4Bf16(const __nv_bfloat16* from) {
+  return AsFloats(*reinterpret_cast<const uint2*>(from));  // one load; of pairs it would be two
+}
+
+// The same of what no kernel of a step writes: allowed before device::WaitForPrevious.
+__device__ inline float4 LoadConstant4Bf16(const __nv_bfloat16* from) {
+  return AsFloats(__ldg(reinterpret_cast<const uint2*>(from)));
 }
 
 // Rounds to nearest even. to: aligned to 8 bytes.

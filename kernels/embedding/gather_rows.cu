@@ -12,6 +12,7 @@ constexpr int kVector = 8;  // values of 16 bytes
 __global__ void __launch_bounds__(kThreads)
     GatherRowsKernel(const __nv_bfloat16* from, const int32_t* rows, int width,
                      __nv_bfloat16* out) {
+  device::BeginChained();
   const int vectors = width / kVector;
   const auto* source = reinterpret_cast<const uint4*>(from + int64_t{rows[blockIdx.x]} * width);
   auto* to = reinterpret_cast<uint4*>(out + int64_t{blockIdx.x} * width);
@@ -24,8 +25,8 @@ LaunchResult GatherRows(const __nv_bfloat16* from, const int32_t* rows, int num_
                         __nv_bfloat16* out, cudaStream_t stream) {
   if (width % kVector != 0) return InvalidArguments("gather rows: the width is no multiple of 8");
   if (num_rows == 0) return {};
-  return AfterLaunch(device::Launch(GatherRowsKernel, static_cast<unsigned>(num_rows), kThreads, 0,
-                                    stream, from, rows, width, out),
+  return AfterLaunch(device::LaunchChained(GatherRowsKernel, static_cast<unsigned>(num_rows),
+                                           kThreads, 0, stream, from, rows, width, out),
                      "gather rows");
 }
 

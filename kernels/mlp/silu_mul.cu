@@ -14,11 +14,15 @@ __device__ float Gated(float gate, float up) { return gate / (1.0f + __expf(-gat
 __global__ void __launch_bounds__(kThreads)
     SiluMulKernel(awq::LinearOutput gate_up, int width, __nv_bfloat16* out) {
   const int column = 4 * (static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x));
+  const int place = min(column, width - 4);
+  const awq::OutputColumns<2> columns(gate_up, {place, width + place});
+  device::BeginChained();
   if (column >= width) return;
   for (int row = static_cast<int>(blockIdx.y); row < gate_up.rows;
        row += static_cast<int>(gridDim.y)) {
-    const float4 gate = awq::Load4(gate_up, row, column);
-    const float4 up = awq::Load4(gate_up, row, width + column);
+    float4 both[2];
+    columns.Load(row, both);
+    const float4 gate = both[0], up = both[1];
     device::Store4Bf16(
         out + int64_t{row} * width + column,
         {Gated(gate.x, up.x), Gated(gate.y, up.y), Gated(gate.z, up.z), Gated(gate.w, up.w)});
@@ -36,8 +40,8 @@ LaunchResult SiluMul(const awq::LinearOutput& gate_up, int width, __nv_bfloat16*
   constexpr int kMaxRows = 65535;  // of a grid
   const dim3 grid(static_cast<unsigned>((width / 4 + kThreads - 1) / kThreads),
                   static_cast<unsigned>(gate_up.rows < kMaxRows ? gate_up.rows : kMaxRows));
-  return AfterLaunch(device::Launch(SiluMulKernel, grid, kThreads, 0, stream, gate_up, width, out),
-                     "SiLU");
+  return AfterLaunch(
+      device::LaunchChained(SiluMulKernel, grid, kThreads, 0, stream, gate_up, width, out), "SiLU");
 }
 
 }  // namespace sluice::kernels::mlp

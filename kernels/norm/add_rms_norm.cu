@@ -8,8 +8,9 @@
 namespace sluice::kernels::norm {
 namespace {
 
-constexpr int kThreads = 512;
-constexpr int kMaxWidth = 4 * 4 * kThreads;  // what the registers of a block hold
+constexpr int kMaxThreads = 1024;
+constexpr int kVectors = 2;  // of four values, a thread
+constexpr int kMaxWidth = 4 * kVectors * kMaxThreads;
 
 struct Row {
   float* residual;
@@ -20,27 +21,47 @@ struct Row {
   bool has_delta;
 };
 
-// One block a row, which it holds in registers between its two passes.
-__global__ void __launch_bounds__(kThreads) AddRmsNormKernel(Row all, awq::LinearOutput delta) {
-  __shared__ float scratch[kThreads / device::kWarpSize];
+// One block a row, which it holds in registers between its two passes. With one row the time is
+// that of a few loads, one after the other: all that can be asked for together is.
+__global__ void __launch_bounds__(kMaxThreads) AddRmsNormKernel(Row all, awq::LinearOutput delta) {
+  __shared__ float scratch[kMaxThreads / device::kWarpSize];
+  device::LetNextStart();
   const int row = static_cast<int>(blockIdx.x);
+  int column[kVectors];
+  bool has[kVectors];
+  float4 weight[kVectors];
+#pragma unroll
+  for (int i = 0; i < kVectors; ++i) {
+    column[i] = 4 * (i * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x));
+    has[i] = column[i] < all.width;
+    if (!has[i]) column[i] = 0;
+    weight[i] = device::LoadConstant4Bf16(all.weight + column[i]);
+  }
+  const awq::OutputColumns<kVectors> columns(delta, column);
+  device::WaitForPrevious();
+
   float* residual = all.residual + int64_t{row} * all.width;
-  constexpr int kVectors = kMaxWidth / (4 * kThreads);
   float4 value[kVectors];
+#pragma unroll
+  for (int i = 0; i < kVectors; ++i) {
+    value[i] = *reinterpret_cast<const float4*>(residual + column[i]);
+  }
+  if (all.has_delta) {
+    float4 add[kVectors];
+    columns.Load(row, add);
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) {
+      value[i].x += add[i].x;
+      value[i].y += add[i].y;
+      value[i].z += add[i].z;
+      value[i].w += add[i].w;
+      if (has[i]) *reinterpret_cast<float4*>(residual + column[i]) = value[i];
+    }
+  }
   float squares = 0.0f;
 #pragma unroll
   for (int i = 0; i < kVectors; ++i) {
-    const int column = 4 * (i * kThreads + static_cast<int>(threadIdx.x));
-    if (column >= all.width) break;
-    value[i] = *reinterpret_cast<const float4*>(residual + column);
-    if (all.has_delta) {
-      const float4 add = awq::Load4(delta, row, column);
-      value[i].x += add.x;
-      value[i].y += add.y;
-      value[i].z += add.z;
-      value[i].w += add.w;
-      *reinterpret_cast<float4*>(residual + column) = value[i];
-    }
+    if (!has[i]) continue;
     squares += value[i].x * value[i].x + value[i].y * value[i].y + value[i].z * value[i].z +
                value[i].w * value[i].w;
   }
@@ -48,12 +69,10 @@ __global__ void __launch_bounds__(kThreads) AddRmsNormKernel(Row all, awq::Linea
   const float factor = rsqrtf(mean + all.eps);
 #pragma unroll
   for (int i = 0; i < kVectors; ++i) {
-    const int column = 4 * (i * kThreads + static_cast<int>(threadIdx.x));
-    if (column >= all.width) break;
-    const float4 weight = device::Load4Bf16(all.weight + column);
-    device::Store4Bf16(all.out + int64_t{row} * all.width + column,
-                       {weight.x * (value[i].x * factor), weight.y * (value[i].y * factor),
-                        weight.z * (value[i].z * factor), weight.w * (value[i].w * factor)});
+    if (!has[i]) continue;
+    device::Store4Bf16(all.out + int64_t{row} * all.width + column[i],
+                       {weight[i].x * (value[i].x * factor), weight[i].y * (value[i].y * factor),
+                        weight[i].z * (value[i].z * factor), weight[i].w * (value[i].w * factor)});
   }
 }
 
@@ -67,11 +86,14 @@ LaunchResult RunAddRmsNorm(const AddRmsNorm& norm, cudaStream_t stream) {
     return InvalidArguments("RMSNorm: the delta is not as wide as the residual");
   }
   if (norm.rows == 0) return {};
+  constexpr int kWarpColumns = 4 * kVectors * device::kWarpSize;
+  const auto threads =
+      static_cast<unsigned>((norm.width + kWarpColumns - 1) / kWarpColumns * device::kWarpSize);
   const Row row = {norm.residual, norm.weight, norm.out,
                    norm.eps,      norm.width,  norm.delta != nullptr};
   return AfterLaunch(
-      device::Launch(AddRmsNormKernel, static_cast<unsigned>(norm.rows), kThreads, 0, stream, row,
-                     norm.delta != nullptr ? *norm.delta : awq::LinearOutput{}),
+      device::LaunchChained(AddRmsNormKernel, static_cast<unsigned>(norm.rows), threads, 0, stream,
+                            row, norm.delta != nullptr ? *norm.delta : awq::LinearOutput{}),
       "RMSNorm");
 }
 

@@ -16,6 +16,7 @@ constexpr int kWarps = 8;
 static_assert(kHeadDim == 4 * device::kWarpSize, "a lane holds four neighbouring values of a head");
 
 __global__ void RopeAnglesKernel(RopeAngles angles) {
+  device::BeginChained();
   const int row = static_cast<int>(blockIdx.x), i = static_cast<int>(threadIdx.x);
   // Not the fast intrinsics: angles reach the longest position.
   const float angle = static_cast<float>(angles.positions[row]) * angles.inv_freq[i];
@@ -36,39 +37,69 @@ __device__ float Turned(float own, float2 angle, bool upper) {
   return upper ? own * angle.x + other * angle.y : own * angle.x - other * angle.y;
 }
 
-// A warp's head of one row.
-__device__ void DoHead(const HeadNormRope& p, int row, int head) {
-  const int num_kv_heads = p.pages.num_kv_heads;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int column = 4 * lane;
-  float4 x = awq::Load4(p.qkv, row, head * kHeadDim + column);
-  const int kv_head = (head - p.num_q_heads) % num_kv_heads;
-  const bool is_query = head < p.num_q_heads;
-  const bool is_value = head >= p.num_q_heads + num_kv_heads;
-  if (!is_value) {
-    x = Normed(x, device::Load4Bf16((is_query ? p.q_norm : p.k_norm) + column), p.eps);
-    const float2* angles = p.angles + row * kHalf + column % kHalf;
-    const bool upper = lane >= 16;
-    x = {Turned(x.x, angles[0], upper), Turned(x.y, angles[1], upper),
-         Turned(x.z, angles[2], upper), Turned(x.w, angles[3], upper)};
+// A warp's head, in every row that is its block's.
+struct Head {
+  int number;  // queries first, then keys, then values
+  bool is_query, is_value;
+  int kv_head;
+  int column;     // of the lane's four values within the head
+  float4 weight;  // of the norm, for queries and keys
+
+  __device__ Head(const HeadNormRope& p, int head)
+      : number(head),
+        is_query(head < p.num_q_heads),
+        is_value(head >= p.num_q_heads + p.pages.num_kv_heads),
+        kv_head((head - p.num_q_heads) % p.pages.num_kv_heads),
+        column(4 * (static_cast<int>(threadIdx.x) % 32)),
+        weight(is_value ? float4{} : device::LoadConstant4Bf16(norm(p) + column)) {}
+
+  __device__ const __nv_bfloat16* norm(const HeadNormRope& p) const {
+    return is_query ? p.q_norm : p.k_norm;
   }
-  if (is_query) {
-    device::Store4Bf16(p.q + (int64_t{row} * p.num_q_heads + head) * kHeadDim + column, x);
-    return;
+};
+
+__device__ void DoRow(const HeadNormRope& p, const Head& head, const awq::OutputColumns<1>& columns,
+                      int row) {
+  // Asked for before anything is waited for.
+  const auto* angles =
+      reinterpret_cast<const float4*>(p.angles + row * kHalf + head.column % kHalf);
+  float4 low = {}, high = {};  // two angles each
+  if (!head.is_value) {
+    low = angles[0];
+    high = angles[1];
   }
-  const int slot = p.slots[row];
-  __nv_bfloat16* pages = is_value ? p.pages.values : p.pages.keys;
-  device::Store4Bf16(pages + p.pages.Offset(slot / kPageSlots, kv_head, slot % kPageSlots) + column,
-                     x);
+  const int slot = head.is_query ? 0 : p.slots[row];
+  float4 loaded[1];
+  columns.Load(row, loaded);
+  float4 x = loaded[0];
+  if (!head.is_value) {
+    x = Normed(x, head.weight, p.eps);
+    const bool upper = head.column >= kHalf;
+    x = {Turned(x.x, {low.x, low.y}, upper), Turned(x.y, {low.z, low.w}, upper),
+         Turned(x.z, {high.x, high.y}, upper), Turned(x.w, {high.z, high.w}, upper)};
+  }
+  __nv_bfloat16* to;
+  if (head.is_query) {
+    to = p.q + (int64_t{row} * p.num_q_heads + head.number) * kHeadDim;
+  } else {
+    to = (head.is_value ? p.pages.values : p.pages.keys) +
+         p.pages.Offset(slot / kPageSlots, head.kv_head, slot % kPageSlots);
+  }
+  device::Store4Bf16(to + head.column, x);
 }
 
-// One warp a row's head: queries first, then keys, then values.
+// One warp a row's head.
 __global__ void __launch_bounds__(32 * kWarps) HeadNormRopeKernel(HeadNormRope p) {
-  const int head = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
-  if (head >= p.num_q_heads + 2 * p.pages.num_kv_heads) return;
+  device::LetNextStart();
+  const int heads = p.num_q_heads + 2 * p.pages.num_kv_heads;
+  const int own = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
+  const Head head(p, min(own, heads - 1));
+  const awq::OutputColumns<1> columns(p.qkv, {head.number * kHeadDim + head.column});
+  device::WaitForPrevious();
+  if (own >= heads) return;
   for (int row = static_cast<int>(blockIdx.y); row < p.qkv.rows;
        row += static_cast<int>(gridDim.y)) {
-    DoHead(p, row, head);
+    DoRow(p, head, columns, row);
   }
 }
 
@@ -76,8 +107,8 @@ __global__ void __launch_bounds__(32 * kWarps) HeadNormRopeKernel(HeadNormRope p
 
 LaunchResult RunRopeAngles(const RopeAngles& angles, cudaStream_t stream) {
   if (angles.rows == 0) return {};
-  return AfterLaunch(device::Launch(RopeAnglesKernel, static_cast<unsigned>(angles.rows), kHalf, 0,
-                                    stream, angles),
+  return AfterLaunch(device::LaunchChained(RopeAnglesKernel, static_cast<unsigned>(angles.rows),
+                                           kHalf, 0, stream, angles),
                      "RoPE angles");
 }
 
@@ -90,8 +121,9 @@ LaunchResult RunHeadNormRope(const HeadNormRope& params, cudaStream_t stream) {
   constexpr int kMaxRows = 65535;  // of a grid
   const dim3 grid(static_cast<unsigned>((heads + kWarps - 1) / kWarps),
                   static_cast<unsigned>(params.qkv.rows < kMaxRows ? params.qkv.rows : kMaxRows));
-  return AfterLaunch(device::Launch(HeadNormRopeKernel, grid, 32 * kWarps, 0, stream, params),
-                     "head norm and RoPE");
+  return AfterLaunch(
+      device::LaunchChained(HeadNormRopeKernel, grid, 32 * kWarps, 0, stream, params),
+      "head norm and RoPE");
 }
 
 }  // namespace sluice::kernels::rope

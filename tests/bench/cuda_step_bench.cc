@@ -5,7 +5,7 @@
 // the fraction of what the GPU can do in that time. An event costs about a microsecond, so small
 // operations look slower than they are; "untimed_ms" is the same graph without events.
 //
-//   cuda_step_bench [--bandwidth=3.0e12] [--flops=7.9e14]
+//   cuda_step_bench [--bandwidth=3.0e12] [--flops=7.9e14] [--only="decode 1 at 1k,prefill 2k"]
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -84,7 +84,9 @@ class Timeline {
 
 class Bench {
  public:
-  Bench(double bandwidth, double flops) : bandwidth_(bandwidth), flops_(flops) {
+  // only: the cases to run, separated by commas; empty for all.
+  Bench(double bandwidth, double flops, std::string only)
+      : bandwidth_(bandwidth), flops_(flops), only_("," + std::move(only) + ",") {
     const std::string dir = testing::WriteQwen3_14BConfig(
         std::filesystem::temp_directory_path() / ("cuda_step_bench." + std::to_string(getpid())));
     const auto folder = ModelFolder::Open({.dir = dir, .dummy_weights = true});
@@ -115,6 +117,7 @@ class Bench {
 
   // rows rows of one token each at this context, or one row with `chunk` tokens of prefill.
   void Run(const std::string& name, int rows, int context, int chunk) {
+    if (only_ != ",," && only_.find("," + name + ",") == std::string::npos) return;
     RowTable table({.max_rows = kMaxRows,
                     .num_pages = kPages,
                     .max_batched_tokens = kMaxTokens,
@@ -254,6 +257,7 @@ class Bench {
   }
 
   const double bandwidth_, flops_;
+  const std::string only_;
   Qwen3Config config_;
   StepBounds bounds_;
   WeightLayout layout_;
@@ -265,21 +269,26 @@ class Bench {
 
 int Main(int argc, char** argv) {
   double bandwidth = 3.0e12, flops = 7.9e14;
+  std::string only;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument.rfind("--bandwidth=", 0) == 0) {
       bandwidth = std::atof(argument.c_str() + 12);
     } else if (argument.rfind("--flops=", 0) == 0) {
       flops = std::atof(argument.c_str() + 8);
+    } else if (argument.rfind("--only=", 0) == 0) {
+      only = argument.substr(7);
     } else {
       std::fprintf(stderr, "cuda_step_bench: unknown argument %s\n", argument.c_str());
       return 2;
     }
   }
-  Bench bench(bandwidth, flops);
+  Bench bench(bandwidth, flops, only);
   std::printf("{\"bench\": \"cuda_step\", \"runs\": %d, \"cases\": [", kRuns);
   bench.Run("decode 1 at 1k", 1, 1024, 1);
   bench.Run("decode 1 at 32k", 1, kMaxContext, 1);
+  bench.Run("decode 4 at 1k", 4, 1024, 1);
+  bench.Run("decode 8 at 1k", 8, 1024, 1);
   bench.Run("decode 16 at 1k", 16, 1024, 1);
   bench.Run("decode 64 at 1k", 64, 1024, 1);
   bench.Run("decode 128 at 1k", 128, 1024, 1);

@@ -252,5 +252,29 @@ TEST_F(CudaRuntime, FindsWritesAroundAllocations) {
       "byte 4 of an allocation of 4 bytes was written");
 }
 
+__global__ void ChainedKernel(int* to, const int* constant, bool waits) {
+  kernels::device::LetNextStart();
+  const int value = __ldg(constant);
+  if (!waits) return;
+  kernels::device::WaitForPrevious();
+  *to += value;
+}
+
+TEST_F(CudaRuntime, ChainedKernelsMustWait) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  int *to = NewInt(1), *constant = NewInt(2);
+  const auto run = [&](bool waits) {
+    EXPECT_EQ(
+        kernels::device::LaunchChained(ChainedKernel, 1, 1, 0, stream_, to, constant, waits),
+        cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  };
+  run(true);
+  EXPECT_EQ(Read(to), 3);
+  EXPECT_DEATH(run(false), "without WaitForPrevious");
+  EXPECT_EQ(cudaFree(to), cudaSuccess);
+  EXPECT_EQ(cudaFree(constant), cudaSuccess);
+}
+
 }  // namespace
 }  // namespace sluice::cuda_emulation

@@ -84,6 +84,7 @@ struct Thread {
   std::vector<ProductSums> products;
   std::vector<ProductOperand> product_operands;
   int open_product_group = 0;
+  bool may_access = false;  // not, in a chained grid, before it has waited
 };
 
 struct Warp {
@@ -330,6 +331,9 @@ void EndThread() {
   if (!thread.products.empty()) {
     Fail("a thread ends while products are under way", Place::current());
   }
+  if (!thread.may_access) {
+    Fail("a thread of a chained kernel ended without WaitForPrevious", Place::current());
+  }
   thread.state = State::kEnded;
   --machine.num_alive;
   if (BarrierComplete()) OpenBarrier();
@@ -411,6 +415,7 @@ void RunBlock(Draws& draws) {
     thread.products.clear();
     thread.product_operands.clear();
     thread.open_product_group = 0;
+    thread.may_access = !machine.config->chained;
     thread.fiber.Start(
         [](void*) {
           (*TheMachine().body)();
@@ -614,14 +619,19 @@ void CheckShared(const void* pointer, size_t bytes, Place place) {
   }
 }
 
-void CheckAccessBeyondStacks(const void* pointer, size_t bytes) {
-  if (!Fiber::IsOnStack(__builtin_frame_address(0))) return;
+void WaitForPrevious() { Current().may_access = true; }
+
+namespace {
+
+void CheckAccessOf(const void* pointer, size_t bytes, bool may_access) {
   const auto* at = static_cast<const uint8_t*>(pointer);
   Machine& machine = TheMachine();
   // Constants and static shared memory.
   if (at >= machine.image.begin && at < machine.image.end) return;
   if (machine.shared.Contains(at, bytes)) return;
   if (at >= machine.arguments.begin && at + bytes <= machine.arguments.end) return;
+  if (!may_access)
+    Fail("a chained kernel accesses memory before WaitForPrevious", Place::current());
   for (const Range& range : machine.ranges) {
     if (at >= range.begin && at + bytes <= range.end) return;
   }
@@ -636,6 +646,15 @@ void CheckAccessBeyondStacks(const void* pointer, size_t bytes) {
   machine.ranges[machine.next_range++ % std::size(machine.ranges)] = {placement.begin,
                                                                       placement.end};
 }
+
+}  // namespace
+
+void CheckAccessBeyondStacks(const void* pointer, size_t bytes) {
+  if (!Fiber::IsOnStack(__builtin_frame_address(0))) return;
+  CheckAccessOf(pointer, bytes, Current().may_access);
+}
+
+void CheckConstantAccess(const void* pointer, size_t bytes) { CheckAccessOf(pointer, bytes, true); }
 
 void Fail(const char* problem, Place place) {
   std::fprintf(stderr, "CUDA emulation: %s\n  at ", problem);

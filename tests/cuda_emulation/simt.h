@@ -36,6 +36,9 @@ struct GridConfig {
   size_t shared_bytes = 0;
   const void* arguments = nullptr;  // the kernel's own copies, which it may read
   size_t argument_bytes = 0;
+  // Every thread has to call WaitForPrevious, and before that may not access memory but by
+  // CopyAsync16 and __ldg.
+  bool chained = false;
 };
 
 // Runs body once for every thread. REQUIRES: the sizes are what a GPU would launch.
@@ -77,6 +80,9 @@ void KeepOperand(const void* shared, Place place);
 void CommitProducts();
 void WaitProducts(int pending_groups);
 
+// What a chained grid must not go on without.
+void WaitForPrevious();
+
 // REQUIRES to hold, or ends the process: [pointer, pointer + bytes) is aligned to `bytes` and lies
 // in the block's shared memory.
 void CheckShared(const void* pointer, size_t bytes, Place place);
@@ -84,6 +90,8 @@ void CheckShared(const void* pointer, size_t bytes, Place place);
 // Of a plain access by a kernel: in the device's or pinned memory, in the block's shared memory or
 // on a thread's stack, or the process ends. Does nothing when the caller is not a kernel.
 void CheckAccessBeyondStacks(const void* pointer, size_t bytes);
+// Of one by __ldg.
+void CheckConstantAccess(const void* pointer, size_t bytes);
 inline void CheckAccess(const void* pointer, size_t bytes) {
   if (!Fiber::IsOnStack(pointer)) CheckAccessBeyondStacks(pointer, bytes);
 }

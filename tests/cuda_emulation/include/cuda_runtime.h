@@ -33,8 +33,10 @@ inline void __threadfence() {}
 inline void __threadfence_block() {}
 inline void __threadfence_system() {}
 
+// What nothing writes while the kernel runs.
 template <typename T>
-T __ldg(const T* pointer) {
+[[gnu::no_sanitize_address]] T __ldg(const T* pointer) {
+  sluice::cuda_emulation::CheckConstantAccess(pointer, sizeof(T));
   return *pointer;
 }
 template <typename T>

@@ -25,9 +25,23 @@ cudaError_t Launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shar
                    cudaStream_t stream, std::type_identity_t<Params>... args) {
   const auto arguments = std::make_shared<const std::tuple<Params...>>(args...);
   return cuda_emulation::Launch({reinterpret_cast<const void*>(kernel), grid, block, shared_bytes,
-                                 arguments.get(), sizeof(*arguments)},
+                                 arguments.get(), sizeof(*arguments), false},
                                 stream, CallKernel<Params...>, arguments);
 }
+
+// Runs after the kernel before it, but finds threads that do not wait, or touch memory before.
+template <typename... Params>
+cudaError_t LaunchChained(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
+                          cudaStream_t stream, std::type_identity_t<Params>... args) {
+  const auto arguments = std::make_shared<const std::tuple<Params...>>(args...);
+  return cuda_emulation::Launch({reinterpret_cast<const void*>(kernel), grid, block, shared_bytes,
+                                 arguments.get(), sizeof(*arguments), true},
+                                stream, CallKernel<Params...>, arguments);
+}
+
+inline void LetNextStart() {}
+inline void WaitForPrevious() { cuda_emulation::WaitForPrevious(); }
+inline void BeginChained() { WaitForPrevious(); }
 
 template <typename... Params>
 cudaError_t AllowSharedBytes(void (*kernel)(Params...), size_t bytes) {
