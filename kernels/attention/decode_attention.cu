@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/attention/decode_attention.h"
+#include "kernels/device/arrival.cuh"
 #include "kernels/device/async_copy.cuh"
+#include "kernels/device/bf16.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/reduce.cuh"
@@ -10,113 +12,166 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
-constexpr int kStageSlots = 16;
+// The unit that work is counted in: 16 slots of one row and KV head, a stage of a warp's ring.
+constexpr int kUnitSlots = 16;
+static_assert(kPageSlots % kUnitSlots == 0);
 constexpr int kStages = 3;
-// A row of shared memory is a slot's head and 16 bytes, so that ldmatrix's eight rows of 16 bytes
-// fall into different banks.
-constexpr int kRowBytes = kHeadDim * 2 + 16;
-constexpr int kMatrixBytes = kStageSlots * kRowBytes;
+constexpr int kRowBytes = kHeadDim * 2;
+constexpr int kMatrixBytes = kUnitSlots * kRowBytes;
 constexpr int kStageBytes = 2 * kMatrixBytes;
-constexpr int kSharedBytes = kWarps * kStages * kStageBytes;
+constexpr int kRingBytes = kWarps * kStages * kStageBytes;
+// What the warps have of a row and KV head meets in shared memory. Heads lie so that the four that
+// a warp writes at a time fall into different banks.
+constexpr int kMergeStride = kHeadDim + 4;
+struct Merge {
+  float out[kWarps][kMaxGroup][kMergeStride];
+  float2 sums[kWarps][kMaxGroup];  // maximum, sum
+  int last_to_arrive;
+};
+constexpr int kSharedBytes = kRingBytes + static_cast<int>(sizeof(Merge));
 static_assert(kSharedBytes <= 227 * 1024);
 constexpr int kKSteps = kHeadDim / 16;
 constexpr float kLog2E = 1.4426950408889634f;
 
+__device__ int UnitsOf(int length) { return (length + kUnitSlots - 1) / kUnitSlots; }
+
 // ---- the plan
 
 constexpr int kPlanThreads = 256;
+// Less is not worth a block of its own.
+constexpr int kMinUnits = 4;
+// So many units more than the even share (of 0.4 us each) cost less than blocks with the end of one
+// row and the beginning of another.
+constexpr int kAlignUnits = 3;
 
-__device__ int ItemsOf(int length, int slots_per_item) {
-  return (length + slots_per_item - 1) / slots_per_item;
+// max_units: of the longest row.
+__device__ int UnitsPerBlock(int total, int max_units, int num_blocks) {
+  const int even = max((total + num_blocks - 1) / num_blocks, kMinUnits);
+  if (max_units == 0) return even;
+  const int pieces = max_units / even;
+  const int aligned = pieces > 0 ? (max_units + pieces - 1) / pieces
+                                 : (even + max_units - 1) / max_units * max_units;
+  return aligned - even <= kAlignUnits ? aligned : even;
 }
 
-// One block. Every warp of the GPU should get one item if rows allow it.
-__global__ void __launch_bounds__(kPlanThreads) DecodePlanKernel(DecodePlan plan, int num_warps) {
+// One block.
+__global__ void __launch_bounds__(kPlanThreads) DecodePlanKernel(DecodePlan plan) {
   __shared__ int scratch[kPlanThreads / device::kWarpSize];
+  __shared__ int max_units;
   device::BeginChained();
   const int thread = static_cast<int>(threadIdx.x);
-  int own_pages = 0;
-  for (int row = thread; row < plan.rows; row += kPlanThreads) {
-    own_pages += ItemsOf(plan.lengths[row], kPageSlots);
-  }
-  const int64_t work =
-      int64_t{device::BlockPrefixSum(own_pages, scratch).total} * plan.num_kv_heads;
-  const int pages_per_item = static_cast<int>((work + num_warps - 1) / num_warps);
-  const int slots_per_item = (pages_per_item > 1 ? pages_per_item : 1) * kPageSlots;
+  const DecodeWorkspace& workspace = plan.workspace;
+  if (thread == 0) max_units = 0;
   int first = 0;
   for (int begin = 0; begin < plan.rows; begin += kPlanThreads) {
-    __syncthreads();  // scratch was read
+    __syncthreads();  // scratch was read, max_units written
     const int row = begin + thread;
-    const int items = row < plan.rows ? ItemsOf(plan.lengths[row], slots_per_item) : 0;
-    const device::PrefixSum sum = device::BlockPrefixSum(items, scratch);
-    if (row < plan.rows) plan.workspace.first_item[row] = first + sum.before;
+    const int units = row < plan.rows ? UnitsOf(plan.lengths[row]) : 0;
+    const device::PrefixSum sum = device::BlockPrefixSum(units, scratch);
+    if (row < plan.rows) workspace.first_unit[row] = first + sum.before;
+    if (units > 0) atomicMax(&max_units, units);
     first += sum.total;
   }
-  if (thread == 0) {
-    *plan.workspace.slots_per_item = slots_per_item;
-    plan.workspace.first_item[plan.rows] = first;
+  if (thread == 0) workspace.first_unit[plan.rows] = first;
+  for (int i = thread; i < plan.rows * plan.num_kv_heads; i += kPlanThreads) {
+    workspace.arrivals[i] = 0;
+  }
+  __syncthreads();
+  const int total = first * plan.num_kv_heads;
+  const int per_block = UnitsPerBlock(total, max_units, plan.num_sms);
+  if (thread == 0) *workspace.units_per_block = per_block;
+  for (int block = thread; block < plan.num_sms; block += kPlanThreads) {
+    const int64_t unit = int64_t{block} * per_block;
+    DecodeShare share;
+    if (unit < total) {
+      share.begin = static_cast<int>(unit);
+      share.end = min(share.begin + per_block, total);
+      int low = 0, high = plan.rows;  // the unit is in rows low .. high - 1
+      while (high - low > 1) {
+        const int middle = (low + high) / 2;
+        if (workspace.first_unit[middle] * plan.num_kv_heads <= share.begin) {
+          low = middle;
+        } else {
+          high = middle;
+        }
+      }
+      share.row = low;
+      share.first_of_row = workspace.first_unit[low] * plan.num_kv_heads;
+    }
+    workspace.shares[block] = share;
   }
 }
 
-// ---- the items
+// ---- the blocks' shares
 
-struct Item {
-  int row;
-  int kv_head;
-  int index;             // among all items of the KV head
-  int num_of_row;        // items of the row
-  int begin, end;        // slots
+// All units of a row for one KV head, in the order of all units.
+struct Segment {
+  int row, kv_head;
+  int begin;             // the number of its first unit
+  int units, length;     // of the row
   const int32_t* pages;  // the row's
+
+  __device__ int end() const { return begin + units; }
+  __device__ void LoadRow(const DecodeAttention& p) {
+    length = p.lengths[row];
+    units = UnitsOf(length);
+    pages = p.page_tables + int64_t{p.table_rows[row]} * p.max_pages;
+  }
+  // REQUIRES: there is another unit.
+  __device__ void Next(const DecodeAttention& p) {
+    begin += units;
+    if (++kv_head < p.pages.num_kv_heads) return;
+    kv_head = 0;
+    do {
+      ++row;
+      LoadRow(p);
+    } while (units == 0);
+  }
 };
 
-__device__ Item ItemAt(const DecodeAttention& p, int work) {
-  Item item;
-  item.kv_head = work % p.pages.num_kv_heads;
-  item.index = work / p.pages.num_kv_heads;
-  const int32_t* first_item = p.workspace.first_item;
-  int low = 0, high = p.rows;  // first_item[low] <= index < first_item[high]
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    if (first_item[middle] <= item.index) {
-      low = middle;
-    } else {
-      high = middle;
-    }
-  }
-  item.row = low;
-  item.num_of_row = first_item[low + 1] - first_item[low];
-  const int slots = *p.workspace.slots_per_item;
-  item.begin = (item.index - first_item[low]) * slots;
-  item.end = min(item.begin + slots, p.lengths[low]);
-  item.pages = p.page_tables + int64_t{p.table_rows[low]} * p.max_pages;
-  return item;
+// That of the share's first unit.
+__device__ Segment FirstSegment(const DecodeAttention& p, const DecodeShare& share) {
+  Segment segment;
+  segment.row = share.row;
+  segment.LoadRow(p);
+  segment.kv_head = (share.begin - share.first_of_row) / segment.units;
+  segment.begin = share.first_of_row + segment.kv_head * segment.units;
+  return segment;
 }
 
-// Slots first .. first + 15 of the item into a stage; those beyond its end become zeros, since what
-// lies there was never written or may be anything.
-__device__ void CopySlots(const DecodeAttention& p, const Item& item, int first, uint8_t* stage,
-                          int lane) {
-  const int page = item.pages[first / kPageSlots];
-  const int64_t offset = p.pages.Offset(page, item.kv_head, first % kPageSlots);
-  constexpr int kVectors = kHeadDim * 2 / 16;  // of a slot
+// Where the 16 bytes `vector` of a slot lie in a matrix of a stage: so that the eight slots that
+// ldmatrix reads at a time fall into different banks.
+__device__ int OffsetInMatrix(int slot, int vector) {
+  return slot * kRowBytes + ((vector ^ (slot & 7)) * 16);
+}
+
+// A unit of the segment into a stage; slots beyond the row's end become zeros, since what lies
+// there was never written or may be anything.
+__device__ void CopyUnit(const DecodeAttention& p, const Segment& segment, int unit, uint8_t* stage,
+                         int lane) {
+  const int first = (unit - segment.begin) * kUnitSlots;
+  const int page = segment.pages[first / kPageSlots];
+  constexpr int kVectors = kRowBytes / 16;  // of a slot
+  const int64_t offset = p.pages.Offset(page, segment.kv_head, first % kPageSlots) + lane * 8;
+  const __nv_bfloat16* keys = p.pages.keys + offset;
+  const __nv_bfloat16* values = p.pages.values + offset;
 #pragma unroll
-  for (int i = 0; i < kStageSlots * kVectors / 32; ++i) {
-    const int slot = (32 * i + lane) / kVectors, column = (32 * i + lane) % kVectors;
-    const bool use = first + slot < item.end;
-    const int64_t from = offset + slot * kHeadDim + column * 8;
-    uint8_t* to = stage + slot * kRowBytes + column * 16;
-    device::CopyAsync16OrZero(to, p.pages.keys + from, use);
-    device::CopyAsync16OrZero(to + kMatrixBytes, p.pages.values + from, use);
+  for (int i = 0; i < kUnitSlots * kVectors / 32; ++i) {
+    const int slot = (32 * i + lane) / kVectors;
+    const bool use = first + slot < segment.length;
+    uint8_t* to = stage + OffsetInMatrix(slot, lane % kVectors);
+    device::CopyAsync16OrZero(to, keys + 32 * i * 8, use);
+    device::CopyAsync16OrZero(to + kMatrixBytes, values + 32 * i * 8, use);
   }
 }
 
 // The group's queries as B fragments: of head g, dimensions 2t, 2t + 1 and 8 on.
-__device__ void LoadQueries(const DecodeAttention& p, const Item& item, int lane,
+__device__ void LoadQueries(const DecodeAttention& p, const Segment& segment, int lane,
                             uint32_t (&q)[kKSteps][2]) {
   const int group = p.num_q_heads / p.pages.num_kv_heads;
   const int head = lane / 4;
   const auto* from = reinterpret_cast<const uint32_t*>(
-      p.q + (int64_t{item.row} * p.num_q_heads + item.kv_head * group + head) * kHeadDim);
+      p.q + (int64_t{segment.row} * p.num_q_heads + segment.kv_head * group + head) * kHeadDim);
 #pragma unroll
   for (int step = 0; step < kKSteps; ++step) {
     q[step][0] = head < group ? from[step * 8 + lane % 4] : 0u;
@@ -146,22 +201,22 @@ __device__ float SumOverSlots(float value) {
   return value;
 }
 
-// num_slots: of the stage's 16, those that count.
+// num_slots: of the stage's 16, those that count; at least one.
 __device__ void AddStage(const uint8_t* stage, int num_slots, const uint32_t (&q)[kKSteps][2],
                          float scale_log2, int lane, Softmax& state) {
-  float scores[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-  const uint8_t* key_row = stage + (lane / 8 % 2 * 8 + lane % 8) * kRowBytes + lane / 16 * 16;
+  float scores[2][4] = {};  // two sums, so that half as many products wait for each other
 #pragma unroll
   for (int step = 0; step < kKSteps; ++step) {
     uint32_t keys[4];
-    device::LoadMatrix4(keys, key_row + step * 32);
-    device::Mma16x8x16(scores, keys, q[step]);
+    device::LoadMatrix4(keys,
+                        stage + OffsetInMatrix(lane / 8 % 2 * 8 + lane % 8, 2 * step + lane / 16));
+    device::Mma16x8x16(scores[step % 2], keys, q[step]);
   }
   float p[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int slot = lane / 4 + i / 2 * 8;
-    p[i] = slot < num_slots ? scores[i] * scale_log2 : -INFINITY;
+    p[i] = slot < num_slots ? (scores[0][i] + scores[1][i]) * scale_log2 : -INFINITY;
   }
 #pragma unroll
   for (int head = 0; head < 2; ++head) {
@@ -180,137 +235,262 @@ __device__ void AddStage(const uint8_t* stage, int num_slots, const uint32_t (&q
   }
   const uint32_t weights[2] = {device::TransposeMatrix(device::PackBf16(p[0], p[1])),
                                device::TransposeMatrix(device::PackBf16(p[2], p[3]))};
-  const uint8_t* value_row =
-      stage + kMatrixBytes + (lane / 16 * 8 + lane % 8) * kRowBytes + lane / 8 % 2 * 16;
 #pragma unroll
   for (int step = 0; step < kKSteps; ++step) {
     uint32_t values[4];
-    device::LoadMatrix4Transposed(values, value_row + step * 32);
+    device::LoadMatrix4Transposed(
+        values,
+        stage + kMatrixBytes + OffsetInMatrix(lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
     device::Mma16x8x16(state.out[step], values, weights);
   }
 }
 
-__device__ void WriteItem(const DecodeAttention& p, const Item& item, int lane,
-                          const Softmax& state) {
-  const int group = p.num_q_heads / p.pages.num_kv_heads;
-  const bool whole = item.num_of_row == 1;
-  const int64_t partial = int64_t{item.index} * p.pages.num_kv_heads + item.kv_head;
+// ---- what the warps, and then the blocks, have of a segment
+
+// A warp's.
+__device__ void LeaveForMerge(const Softmax& state, int group, int lane, int warp, Merge& merge) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const int head = 2 * (lane % 4) + i;
     if (head >= group) continue;
-    const float inverse = 1.0f / state.sum[i];
-    __nv_bfloat16* out =
-        p.out + (int64_t{item.row} * p.num_q_heads + item.kv_head * group + head) * kHeadDim;
-    float* partial_out = p.workspace.partial_out + (partial * kMaxGroup + head) * kHeadDim;
+    float* out = merge.out[warp][head];
 #pragma unroll
     for (int step = 0; step < kKSteps; ++step) {
-      const int dimension = 16 * step + lane / 4;
-      if (whole) {
-        out[dimension] = __float2bfloat16(state.out[step][i] * inverse);
-        out[dimension + 8] = __float2bfloat16(state.out[step][i + 2] * inverse);
-      } else {
-        partial_out[dimension] = state.out[step][i];
-        partial_out[dimension + 8] = state.out[step][i + 2];
-      }
+      out[16 * step + lane / 4] = state.out[step][i];
+      out[16 * step + lane / 4 + 8] = state.out[step][i + 2];
     }
-    if (!whole && lane / 4 == 0) {
-      p.workspace.partial_sums[partial * kMaxGroup + head] = {state.maximum[i], state.sum[i]};
-    }
+    if (lane / 4 == 0) merge.sums[warp][head] = {state.maximum[i], state.sum[i]};
   }
 }
 
-__global__ void __launch_bounds__(kThreads, 1) DecodeAttentionKernel(DecodeAttention p) {
+// A block's piece of a segment. A block has pieces of at most two that others have pieces of, too:
+// its first and its last.
+struct Piece {
+  float* out;    // [kMaxGroup][kHeadDim]
+  float2* sums;  // [kMaxGroup]: maximum, sum
+};
+
+// begins: the segment begins in the block.
+__device__ Piece PieceOf(const DecodeWorkspace& workspace, int block, bool begins) {
+  const int64_t place = (2 * int64_t{block} + (begins ? 1 : 0)) * kMaxGroup;
+  return {workspace.partial_out + place * kHeadDim, workspace.partial_sums + place};
+}
+
+__device__ void AddScaled(const float4& add, float add_sum, float weight, float4* out, float* sum) {
+  *sum += add_sum * weight;
+  out->x += add.x * weight;
+  out->y += add.y * weight;
+  out->z += add.z * weight;
+  out->w += add.w * weight;
+}
+
+// Adds up what warps have left for merging, in their order, once all have: to the piece, or if that
+// is null to the output. warps: a bit for each that has. The block calls it; a warp adds up a head.
+__device__ void MergeWarps(const DecodeAttention& p, const Segment& segment, unsigned warps,
+                           const Merge& merge, const Piece* piece) {
+  __syncthreads();
+  const int group = p.num_q_heads / p.pages.num_kv_heads;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int head = static_cast<int>(threadIdx.x) / 32;
+  static_assert(kMaxGroup <= kWarps && kHeadDim == 4 * 32);
+  if (head < group) {
+    // All are loaded before any is used.
+    float2 sums[kWarps];
+    float4 outs[kWarps];
+    float maximum = -INFINITY;
+#pragma unroll
+    for (int warp = 0; warp < kWarps; ++warp) {
+      const bool has = (warps >> warp & 1) != 0;
+      sums[warp] = has ? merge.sums[warp][head] : float2{-INFINITY, 0.0f};
+      outs[warp] = has ? reinterpret_cast<const float4*>(merge.out[warp][head])[lane] : float4{};
+      maximum = fmaxf(maximum, sums[warp].x);
+    }
+    float sum = 0.0f;
+    float4 out = {};
+#pragma unroll
+    for (int warp = 0; warp < kWarps; ++warp) {
+      AddScaled(outs[warp], sums[warp].y, exp2f(sums[warp].x - maximum), &out, &sum);
+    }
+    if (piece == nullptr) {
+      const float inverse = 1.0f / sum;
+      const int64_t row_head =
+          int64_t{segment.row} * p.num_q_heads + segment.kv_head * group + head;
+      device::Store4Bf16(p.out + row_head * kHeadDim + 4 * lane,
+                         {out.x * inverse, out.y * inverse, out.z * inverse, out.w * inverse});
+    } else {
+      reinterpret_cast<float4*>(piece->out + head * kHeadDim)[lane] = out;
+      if (lane == 0) piece->sums[head] = {maximum, sum};
+    }
+  }
+  __syncthreads();
+}
+
+// Adds up the pieces of a segment that all blocks have left, in their order. A warp takes every
+// eighth; then they merge as always.
+__device__ void CombinePieces(const DecodeAttention& p, const Segment& segment, int first_block,
+                              int num_pieces, Merge& merge) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int group = p.num_q_heads / p.pages.num_kv_heads;
+  // Read from L2, where the others have written.
+  float maximum[kMaxGroup];
+#pragma unroll
+  for (int head = 0; head < kMaxGroup; ++head) maximum[head] = -INFINITY;
+  for (int i = lane; i < num_pieces; i += 32) {
+    const Piece piece = PieceOf(p.workspace, first_block + i, i == 0);
+#pragma unroll
+    for (int head = 0; head < kMaxGroup; ++head) {
+      maximum[head] = fmaxf(maximum[head], head < group ? __ldcg(&piece.sums[head]).x : -INFINITY);
+    }
+  }
+#pragma unroll
+  for (int head = 0; head < kMaxGroup; ++head) {
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2) {
+      maximum[head] = fmaxf(maximum[head], __shfl_xor_sync(0xffffffffu, maximum[head], offset));
+    }
+  }
+  float4 out[kMaxGroup] = {};  // dimensions 4 lane .. 4 lane + 3
+  float sum[kMaxGroup] = {};
+  constexpr int kAtOnce = 2;  // pieces that are on their way
+#pragma unroll 1
+  for (int i = warp; i < num_pieces; i += kAtOnce * kWarps) {
+    float2 sums[kAtOnce][kMaxGroup];
+    float4 outs[kAtOnce][kMaxGroup];
+#pragma unroll
+    for (int ahead = 0; ahead < kAtOnce; ++ahead) {
+      const int index = i + ahead * kWarps;
+      const Piece piece = PieceOf(p.workspace, first_block + index, index == 0);
+#pragma unroll
+      for (int head = 0; head < kMaxGroup; ++head) {
+        const bool has = head < group && index < num_pieces;
+        sums[ahead][head] = has ? __ldcg(&piece.sums[head]) : float2{-INFINITY, 0.0f};
+        outs[ahead][head] =
+            has ? __ldcg(reinterpret_cast<const float4*>(piece.out + head * kHeadDim) + lane)
+                : float4{};
+      }
+    }
+#pragma unroll
+    for (int ahead = 0; ahead < kAtOnce; ++ahead) {
+#pragma unroll
+      for (int head = 0; head < kMaxGroup; ++head) {
+        AddScaled(outs[ahead][head], sums[ahead][head].y,
+                  exp2f(sums[ahead][head].x - maximum[head]), &out[head], &sum[head]);
+      }
+    }
+  }
+#pragma unroll
+  for (int head = 0; head < kMaxGroup; ++head) {
+    if (head >= group) continue;
+    reinterpret_cast<float4*>(merge.out[warp][head])[lane] = out[head];
+    if (lane == 0) merge.sums[warp][head] = {maximum[head], sum[head]};
+  }
+  MergeWarps(p, segment, num_pieces >= kWarps ? 0xffu : (1u << num_pieces) - 1, merge, nullptr);
+}
+
+// What the warps have left of units begin .. end - 1, of a segment, becomes the output, if need be
+// with what other blocks have: the last of them to arrive adds up. The block calls it.
+__device__ void Finish(const DecodeAttention& p, const DecodeShare& share, const Segment& segment,
+                       int begin, int end, Merge& merge) {
+  unsigned warps = 0;
+  for (int unit = begin; unit < min(end, begin + kWarps); ++unit) {
+    warps |= 1u << (unit - share.begin) % kWarps;
+  }
+  if (begin == segment.begin && end == segment.end()) {
+    MergeWarps(p, segment, warps, merge, nullptr);
+    return;
+  }
+  const int per_block = *p.workspace.units_per_block;
+  const int first_block = segment.begin / per_block;
+  const int num_pieces = (segment.end() - 1) / per_block - first_block + 1;
+  const Piece piece = PieceOf(p.workspace, static_cast<int>(blockIdx.x), begin == segment.begin);
+  MergeWarps(p, segment, warps, merge, &piece);
+  if (threadIdx.x == 0) {
+    int* arrivals = p.workspace.arrivals + segment.row * p.pages.num_kv_heads + segment.kv_head;
+    const bool last = device::Arrive(arrivals) == num_pieces - 1;
+    if (last) *arrivals = 0;  // for the next layer
+    merge.last_to_arrive = last ? 1 : 0;
+  }
+  __syncthreads();
+  if (merge.last_to_arrive != 0) CombinePieces(p, segment, first_block, num_pieces, merge);
+  __syncthreads();
+}
+
+__global__ void __launch_bounds__(kThreads, 1)
+    DecodeAttentionKernel(const __grid_constant__ DecodeAttention p) {
   device::BeginChained();
   uint8_t* const shared = device::DynamicShared();
+  Merge& merge = *reinterpret_cast<Merge*>(shared + kRingBytes);
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   uint8_t* ring = shared + warp * kStages * kStageBytes;
-  const int num_work = p.workspace.first_item[p.rows] * p.pages.num_kv_heads;
-  const float scale_log2 = p.scale * kLog2E;
-  // Dealt out to the blocks in turn: few items are on many multiprocessors.
-  const int num_blocks = static_cast<int>(gridDim.x);
-  for (int work = warp * num_blocks + static_cast<int>(blockIdx.x); work < num_work;
-       work += kWarps * num_blocks) {
-    const Item item = ItemAt(p, work);
-    const int num_stages = (item.end - item.begin + kStageSlots - 1) / kStageSlots;
-#pragma unroll
-    for (int stage = 0; stage < kStages - 1; ++stage) {
-      if (stage < num_stages) {
-        CopySlots(p, item, item.begin + stage * kStageSlots, ring + stage * kStageBytes, lane);
-      }
-      device::CommitCopies();
+  const DecodeShare share = p.workspace.shares[blockIdx.x];
+  if (share.begin >= share.end) return;
+  Segment segment = FirstSegment(p, share);
+  // The warp's units, every eighth of the block's. Copies run ahead of the computation, across the
+  // segments' ends.
+  Segment copied_segment = segment;
+  int copied = share.begin + warp, copied_stage = 0;
+  const auto copy_next = [&] {
+    if (copied < share.end) {
+      while (copied >= copied_segment.end()) copied_segment.Next(p);
+      CopyUnit(p, copied_segment, copied, ring + copied_stage * kStageBytes, lane);
+      copied += kWarps;
+      copied_stage = copied_stage + 1 == kStages ? 0 : copied_stage + 1;
     }
+    device::CommitCopies();
+  };
+#pragma unroll 1
+  for (int i = 0; i < kStages - 1; ++i) copy_next();
+  const float scale_log2 = p.scale * kLog2E;
+  const int group = p.num_q_heads / p.pages.num_kv_heads;
+  int unit = share.begin + warp, stage = 0;
+  for (int begin = share.begin;;) {
+    const int end = min(segment.end(), share.end);
     uint32_t q[kKSteps][2];
-    LoadQueries(p, item, lane, q);
+    if (unit < end) LoadQueries(p, segment, lane, q);
     Softmax state;
-    for (int i = 0; i < num_stages; ++i) {
-      const int ahead = i + kStages - 1;
+    const bool any = unit < end;
+#pragma unroll 1
+    for (; unit < end; unit += kWarps) {
       __syncwarp();
-      if (ahead < num_stages) {
-        CopySlots(p, item, item.begin + ahead * kStageSlots, ring + ahead % kStages * kStageBytes,
-                  lane);
-      }
-      device::CommitCopies();
+      copy_next();
       device::WaitCopies<kStages - 1>();
       __syncwarp();
-      AddStage(ring + i % kStages * kStageBytes, item.end - item.begin - i * kStageSlots, q,
+      AddStage(ring + stage * kStageBytes, segment.length - (unit - segment.begin) * kUnitSlots, q,
                scale_log2, lane, state);
+      stage = stage + 1 == kStages ? 0 : stage + 1;
     }
-    WriteItem(p, item, lane, state);
-    __syncwarp();
+    if (any) LeaveForMerge(state, group, lane, warp, merge);
+    Finish(p, share, segment, begin, end, merge);
+    if (end == share.end) break;
+    begin = end;
+    segment.Next(p);
   }
-}
-
-// ---- rows that were cut
-
-// One block a row's query head, one thread a dimension.
-__global__ void __launch_bounds__(kHeadDim) CombineKernel(DecodeAttention p) {
-  device::BeginChained();
-  const int row = static_cast<int>(blockIdx.y), head = static_cast<int>(blockIdx.x);
-  const int first = p.workspace.first_item[row], end = p.workspace.first_item[row + 1];
-  if (end - first < 2) return;
-  const int num_kv_heads = p.pages.num_kv_heads, group = p.num_q_heads / num_kv_heads;
-  const int kv_head = head / group;
-  const auto place = [&](int item) {
-    return (int64_t{item} * num_kv_heads + kv_head) * kMaxGroup + head % group;
-  };
-  // Maxima and sums of the next items, so that what is left to wait for in the loop over them is
-  // their outputs, several at a time.
-  __shared__ float2 parts[kHeadDim];
-  const int thread = static_cast<int>(threadIdx.x);
-  float maximum = -INFINITY, sum = 0.0f, out = 0.0f;
-  for (int begin = first; begin < end; begin += kHeadDim) {
-    const int count = min(kHeadDim, end - begin);
-    __syncthreads();
-    if (thread < count) parts[thread] = p.workspace.partial_sums[place(begin + thread)];
-    __syncthreads();
-    const float before = maximum;
-    for (int i = 0; i < count; ++i) maximum = fmaxf(maximum, parts[i].x);
-    const float rescale = exp2f(before - maximum);
-    sum *= rescale;
-    out *= rescale;
-#pragma unroll 8
-    for (int i = 0; i < count; ++i) {
-      const float weight = exp2f(parts[i].x - maximum);
-      sum += parts[i].y * weight;
-      out += p.workspace.partial_out[place(begin + i) * kHeadDim + thread] * weight;
-    }
-  }
-  p.out[(int64_t{row} * p.num_q_heads + head) * kHeadDim + thread] = __float2bfloat16(out / sum);
 }
 
 }  // namespace
 
-int MaxDecodeItems(int rows, int num_kv_heads, int num_sms) {
-  // Whole items of the even share, and one that is not whole for each row.
-  return (num_sms * kWarps + num_kv_heads - 1) / num_kv_heads + rows;
+size_t DivideDecodeWorkspace(void* memory, const DecodeWorkspaceShape& shape,
+                             DecodeWorkspace* workspace) {
+  size_t used = 0;
+  const auto take = [&]<typename T>(T** array, size_t count) {
+    if (memory != nullptr) *array = reinterpret_cast<T*>(static_cast<char*>(memory) + used);
+    used += (count * sizeof(T) + 15) / 16 * 16;
+  };
+  const auto rows = static_cast<size_t>(shape.rows), blocks = static_cast<size_t>(shape.num_sms);
+  take(&workspace->shares, blocks);
+  take(&workspace->units_per_block, 1);
+  take(&workspace->first_unit, rows + 1);
+  take(&workspace->arrivals, rows * static_cast<size_t>(shape.num_kv_heads));
+  take(&workspace->partial_sums, 2 * blocks * kMaxGroup);
+  take(&workspace->partial_out, 2 * blocks * kMaxGroup * kHeadDim);
+  return used;
 }
 
 LaunchResult RunDecodePlan(const DecodePlan& plan, cudaStream_t stream) {
   if (plan.rows == 0) return {};
-  return AfterLaunch(device::LaunchChained(DecodePlanKernel, 1, kPlanThreads, 0, stream, plan,
-                                           plan.num_sms * kWarps),
+  return AfterLaunch(device::LaunchChained(DecodePlanKernel, 1, kPlanThreads, 0, stream, plan),
                      "decode attention's plan");
 }
 
@@ -323,15 +503,10 @@ LaunchResult RunDecodeAttention(const DecodeAttention& attention, cudaStream_t s
   if (attention.rows == 0) return {};
   const cudaError_t error = device::AllowSharedBytes(DecodeAttentionKernel, kSharedBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
-  const LaunchResult result = AfterLaunch(
+  return AfterLaunch(
       device::LaunchChained(DecodeAttentionKernel, static_cast<unsigned>(attention.num_sms),
                             kThreads, kSharedBytes, stream, attention),
       "decode attention");
-  if (!result.ok()) return result;
-  const dim3 grid(static_cast<unsigned>(attention.num_q_heads),
-                  static_cast<unsigned>(attention.rows));
-  return AfterLaunch(device::LaunchChained(CombineKernel, grid, kHeadDim, 0, stream, attention),
-                     "decode attention's combination");
 }
 
 }  // namespace sluice::kernels::attention

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention of rows that have one query token each, over paged KV. The work of a step is cut into
-// items, a run of slots of one row for all query heads of one KV head, sized so that all warps of
-// the GPU have about as much to do however long the rows are; the cut is made on the device, once a
-// step, so that a captured graph follows the lengths. A warp computes an item with the online
-// softmax of FlashAttention-2 (arXiv:2307.08691), keys and values streaming through its own ring in
+// Attention of rows that have one query token each, over paged KV. All keys and values of a step,
+// row after row and KV head after KV head, are cut into as many equal runs as there are
+// multiprocessors, whatever row they belong to, so that all have as much to do however long the
+// rows are; the cut is made on the device, once a step, so that a captured graph follows the
+// lengths. The warps of a block take turns in its run, 16 slots at a time, with the online softmax
+// of FlashAttention-2 (arXiv:2307.08691), keys and values streaming through a ring of each warp in
 // shared memory, on tensor cores with the slots on the side of 16 rows and the heads of the group,
-// padded to 8, on that of 8. Rows that were cut are combined in order by a second kernel.
+// padded to 8, on that of 8. What the warps have of a row and KV head is added up in shared memory;
+// of those that were cut, the last block to have left its piece adds up the pieces, in order.
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/attention/kv_pages.h"
@@ -20,16 +23,32 @@ namespace sluice::kernels::attention {
 
 inline constexpr int kMaxGroup = 8;  // query heads of one KV head
 
-// Device memory that one step's plan and the layers' partial results live in.
-struct DecodeWorkspace {
-  int32_t* slots_per_item = nullptr;  // [1]
-  int32_t* first_item = nullptr;      // [rows + 1]: of each row, for one KV head; the last: all
-  float* partial_out = nullptr;       // [max_items][num_kv_heads][kMaxGroup][kHeadDim]
-  float2* partial_sums = nullptr;     // [max_items][num_kv_heads][kMaxGroup]: maximum, sum
+// A block's part of a step, in units of 16 slots.
+struct DecodeShare {
+  int32_t begin = 0, end = 0;  // of all units: rows in order, of each its KV heads in order
+  int32_t row = 0;             // that of the first
+  int32_t first_of_row = 0;    // that row's first unit
 };
 
-// Items a plan makes at most, for one KV head: what partial_out needs.
-int MaxDecodeItems(int rows, int num_kv_heads, int num_sms);
+// Device memory that one step's plan and the layers' partial results live in.
+struct DecodeWorkspace {
+  DecodeShare* shares = nullptr;       // [num_sms]
+  int32_t* units_per_block = nullptr;  // [1]
+  int32_t* first_unit = nullptr;       // [rows + 1]: of each row, for one KV head; the last: all
+  int32_t* arrivals = nullptr;         // [rows][num_kv_heads]: pieces left; 0 between launches
+  float2* partial_sums = nullptr;      // [num_sms][2][kMaxGroup]: maximum, sum
+  float* partial_out = nullptr;        // [num_sms][2][kMaxGroup][kHeadDim]
+};
+
+struct DecodeWorkspaceShape {
+  int rows = 0;  // of a step at most
+  int num_kv_heads = 0;
+  int num_sms = 0;
+};
+
+// Divides memory, aligned to 16 bytes, or with null only adds up: returns the bytes.
+size_t DivideDecodeWorkspace(void* memory, const DecodeWorkspaceShape& shape,
+                             DecodeWorkspace* workspace);
 
 struct DecodePlan {
   const int32_t* lengths = nullptr;  // device, [rows]: tokens of each row, the query's included
@@ -39,7 +58,7 @@ struct DecodePlan {
   DecodeWorkspace workspace;
 };
 
-// Once a step. Rows of length 0 get no item, and their output is left as it is.
+// Once a step. Rows of length 0 get no work, and their output is left as it is.
 LaunchResult RunDecodePlan(const DecodePlan& plan, cudaStream_t stream);
 
 struct DecodeAttention {

@@ -34,73 +34,111 @@ constexpr int kQueryHeads = 40, kKvHeads = 8;
 using attention::kHeadDim;
 using attention::kPageSlots;
 
-// Pages of `layers` layers, and a table that names them in random order.
+// Pages of `layers` layers for rows of some lengths, and a table that names them in random order.
 struct Cache {
-  Cache(std::mt19937& rng, int rows, int length, int num_layers)
-      : layers(num_layers),
-        max_pages((length + kPageSlots - 1) / kPageSlots),
-        layer_values(size_t{1} * (rows * max_pages + 1) * kKvHeads * kPageSlots * kHeadDim),
-        memory(2 * layer_values * static_cast<size_t>(num_layers)),
-        tables(size_t{1} * rows * max_pages) {
-    memory.FillNormal(rng);
-    std::vector<int32_t> order(size_t{1} * rows * max_pages);
-    for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i + 1);
+  Cache(std::mt19937& rng, const std::vector<int>& lengths, int kv_heads, int num_layers)
+      : num_kv_heads(kv_heads), layers(num_layers) {
+    int num_pages = 1;
+    for (const int length : lengths) {
+      max_pages = std::max(max_pages, PagesOf(length));
+      num_pages += PagesOf(length);
+    }
+    layer_values = size_t{1} * num_pages * kv_heads * kPageSlots * kHeadDim;
+    memory =
+        std::make_unique<Memory<__nv_bfloat16>>(2 * layer_values * static_cast<size_t>(num_layers));
+    memory->FillNormal(rng);
+    std::vector<int32_t> order(static_cast<size_t>(num_pages) - 1);
+    std::iota(order.begin(), order.end(), 1);
     std::shuffle(order.begin(), order.end(), rng);
-    tables.Fill(order);
+    std::vector<int32_t> table(lengths.size() * static_cast<size_t>(max_pages));
+    auto next = order.begin();
+    for (size_t row = 0; row < lengths.size(); ++row) {
+      const int pages = PagesOf(lengths[row]);
+      std::copy_n(next, pages, table.begin() + static_cast<int64_t>(row) * max_pages);
+      next += pages;
+    }
+    tables = std::make_unique<Memory<int32_t>>(table.size());
+    tables->Fill(table);
   }
+
+  static int PagesOf(int length) { return (length + kPageSlots - 1) / kPageSlots; }
 
   attention::KvPages Layer(int layer) const {
-    __nv_bfloat16* keys = memory.get() + 2 * layer_values * static_cast<size_t>(layer);
-    return {keys, keys + layer_values, kKvHeads};
+    __nv_bfloat16* keys = memory->get() + 2 * layer_values * static_cast<size_t>(layer);
+    return {keys, keys + layer_values, num_kv_heads};
   }
 
-  const int layers, max_pages;
-  const size_t layer_values;
-  Memory<__nv_bfloat16> memory;
-  Memory<int32_t> tables;
+  const int num_kv_heads, layers;
+  int max_pages = 0;
+  size_t layer_values = 0;
+  std::unique_ptr<Memory<__nv_bfloat16>> memory;
+  std::unique_ptr<Memory<int32_t>> tables;
 };
 
-void BenchDecode(Report& report, const Gpu& gpu, int rows, int length) {
+struct DecodeCase {
+  std::string name;
+  std::vector<int> lengths;
+  int num_kv_heads = kKvHeads;
+};
+
+std::vector<DecodeCase> DecodeCases() {
+  std::vector<DecodeCase> cases;
+  const auto add = [&](int rows, int length, int kv_heads) {
+    cases.push_back({(kv_heads < kKvHeads ? " of one KV head rows " : " rows ") +
+                         std::to_string(rows) + " length " + std::to_string(length),
+                     std::vector<int>(static_cast<size_t>(rows), length), kv_heads});
+  };
+  for (const int rows : {1, 16, 64, 256}) add(rows, 1024, kKvHeads);
+  add(1, 32768, kKvHeads);
+  for (const int rows : {1, 64, 256}) add(rows, 1024, 1);
+  add(1, 32768, 1);
+  DecodeCase skewed = {" rows 32 length 4096 and once 131072", std::vector<int>(32, 4096)};
+  skewed.lengths[13] = 131072;
+  cases.push_back(skewed);
+  return cases;
+}
+
+void BenchDecode(Report& report, const Gpu& gpu, const DecodeCase& c) {
   std::mt19937 rng(2);
-  const double kv_bytes = 2.0 * rows * length * kKvHeads * kHeadDim * 2;
+  const int rows = static_cast<int>(c.lengths.size());
+  const int num_q_heads = c.num_kv_heads * kQueryHeads / kKvHeads;
+  const double kv_bytes =
+      4.0 * c.num_kv_heads * kHeadDim * std::accumulate(c.lengths.begin(), c.lengths.end(), 0.0);
   const int layers = std::clamp(static_cast<int>(400e6 / kv_bytes), 2, 40);
-  const Cache cache(rng, rows, length, layers);
-  const int items = attention::MaxDecodeItems(rows, kKvHeads, gpu.num_sms);
-  const size_t partials = size_t{1} * items * kKvHeads * attention::kMaxGroup;
-  Memory<int32_t> lengths(static_cast<size_t>(rows)), table_rows(static_cast<size_t>(rows)),
-      slots(1), first(static_cast<size_t>(rows) + 1);
-  lengths.Fill(std::vector<int32_t>(static_cast<size_t>(rows), length));
-  std::vector<int32_t> order(static_cast<size_t>(rows));
+  const Cache cache(rng, c.lengths, c.num_kv_heads, layers);
+  Memory<int32_t> lengths(c.lengths.size()), table_rows(c.lengths.size());
+  lengths.Fill(c.lengths);
+  std::vector<int32_t> order(c.lengths.size());
   std::iota(order.begin(), order.end(), 0);
   table_rows.Fill(order);
-  const Memory<float> partial_out(partials * kHeadDim);
-  const Memory<float2> partial_sums(partials);
-  const size_t width = size_t{1} * rows * kQueryHeads * kHeadDim;
+  const attention::DecodeWorkspaceShape shape = {rows, c.num_kv_heads, gpu.num_sms};
+  attention::DecodeAttention p;
+  const Memory<char> workspace(DivideDecodeWorkspace(nullptr, shape, &p.workspace));
+  DivideDecodeWorkspace(workspace.get(), shape, &p.workspace);
+  const size_t width = size_t{1} * rows * num_q_heads * kHeadDim;
   Memory<__nv_bfloat16> q(width), out(width);
   q.FillNormal(rng);
-  attention::DecodeAttention p;
   p.q = q.get();
-  p.page_tables = cache.tables.get();
+  p.page_tables = cache.tables->get();
   p.table_rows = table_rows.get();
   p.max_pages = cache.max_pages;
   p.lengths = lengths.get();
   p.rows = rows;
-  p.num_q_heads = kQueryHeads;
+  p.num_q_heads = num_q_heads;
   p.scale = 0.08838834764831845f;
   p.num_sms = gpu.num_sms;
-  p.workspace = {slots.get(), first.get(), partial_out.get(), partial_sums.get()};
   p.out = out.get();
-  const attention::DecodePlan plan = {lengths.get(), rows, kKvHeads, gpu.num_sms, p.workspace};
-  const std::string shape = " rows " + std::to_string(rows) + " length " + std::to_string(length);
+  const attention::DecodePlan plan = {lengths.get(), rows, c.num_kv_heads, gpu.num_sms,
+                                      p.workspace};
   report.Case(
-      "decode attention's plan" + shape,
+      "decode attention's plan" + c.name,
       GraphMicroseconds(20, [&](int, cudaStream_t stream) { Check(RunDecodePlan(plan, stream)); }),
       4.0 * rows);
   const double us = GraphMicroseconds(layers, [&](int i, cudaStream_t stream) {
     p.pages = cache.Layer(i);
     Check(RunDecodeAttention(p, stream));
   });
-  report.Case("decode attention" + shape, us, kv_bytes);
+  report.Case("decode attention" + c.name, us, kv_bytes);
 }
 
 // kv_heads: as a rank of several has them.
@@ -108,7 +146,7 @@ void BenchPrefill(Report& report, const Gpu& gpu, int first_position, int tokens
                   int kv_heads = kKvHeads) {
   const int heads = kv_heads * (kQueryHeads / kKvHeads);
   std::mt19937 rng(3);
-  const Cache cache(rng, 1, first_position + tokens, 1);
+  const Cache cache(rng, {first_position + tokens}, kv_heads, 1);
   const size_t width = size_t{1} * tokens * heads * kHeadDim;
   Memory<__nv_bfloat16> q(width), out(width);
   q.FillNormal(rng);
@@ -123,8 +161,7 @@ void BenchPrefill(Report& report, const Gpu& gpu, int first_position, int tokens
   attention::PrefillAttention p;
   p.q = q.get();
   p.pages = cache.Layer(0);
-  p.pages.num_kv_heads = kv_heads;
-  p.page_tables = cache.tables.get();
+  p.page_tables = cache.tables->get();
   p.max_pages = cache.max_pages;
   p.tiles = tiles_device.get();
   p.num_tiles = static_cast<int>(tiles.size());
@@ -216,10 +253,7 @@ int main(int argc, char** argv) {
   Report report(gpu);
   BenchLinears(options.linears, gpu, opened.linear.get(), report);
   if (options.decode) {
-    for (const auto& [batch, length] :
-         std::vector<std::pair<int, int>>{{1, 1024}, {1, 32768}, {64, 1024}, {256, 1024}}) {
-      BenchDecode(report, gpu, batch, length);
-    }
+    for (const DecodeCase& c : DecodeCases()) BenchDecode(report, gpu, c);
   }
   if (options.prefill) {
     BenchPrefill(report, gpu, 0, 2048);

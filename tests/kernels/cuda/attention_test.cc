@@ -104,7 +104,7 @@ class AttentionTest : public CudaTest {
     for (size_t row = 0; row < table_rows.size(); ++row) {
       const auto table_row = static_cast<size_t>(table_rows[row]);
       lengths[row] = rows.lengths[table_row];
-      places.push_back({rows.table(table_row), lengths[row] - 1});
+      places.push_back({rows.table(table_row), std::max(lengths[row] - 1, 0)});
     }
     std::vector<float> expected(q.size());
     cpu::PagedAttention(rows.cpu_pages, places.data(), num_rows, q_floats.data(),
@@ -114,17 +114,13 @@ class AttentionTest : public CudaTest {
     const DeviceArray<__nv_bfloat16> keys(rows.keys), values(rows.values), q_device(q);
     const DeviceArray<int32_t> tables(rows.tables), table_rows_device(table_rows),
         lengths_device(lengths);
-    const int max_items = MaxDecodeItems(num_rows, kv_heads, num_sms_);
-    const size_t partials = static_cast<size_t>(max_items) * kv_heads * kMaxGroup;
-    DeviceArray<int32_t> slots_per_item(1), first_item(lengths.size() + 1);
-    DeviceArray<float> partial_out(partials * kHeadDim);
-    DeviceArray<float2> partial_sums(partials);
+    const DecodeWorkspaceShape shape = {num_rows, kv_heads, num_sms_};
+    DecodeWorkspace workspace;
+    const DeviceArray<char> memory(DivideDecodeWorkspace(nullptr, shape, &workspace));
+    DivideDecodeWorkspace(memory.get(), shape, &workspace);
     DeviceArray<__nv_bfloat16> out(q.size());
-    const DecodeWorkspace workspace = {slots_per_item.get(), first_item.get(), partial_out.get(),
-                                       partial_sums.get()};
     ExpectOk(
         RunDecodePlan({lengths_device.get(), num_rows, kv_heads, num_sms_, workspace}, nullptr));
-    ASSERT_LE(first_item.ToHost().back(), max_items);
     DecodeAttention attention;
     attention.q = q_device.get();
     attention.pages = {keys.get(), values.get(), kv_heads};
@@ -139,12 +135,19 @@ class AttentionTest : public CudaTest {
     attention.workspace = workspace;
     attention.out = out.get();
     ExpectOk(RunDecodeAttention(attention, nullptr));
-    const std::vector<__nv_bfloat16> first = out.ToHost();
+    std::vector<__nv_bfloat16> first = out.ToHost();
+    for (size_t i = 0; i < first.size(); ++i) {
+      if (lengths[i / width] > 0) continue;
+      ASSERT_TRUE(std::isnan(__bfloat162float(first[i]))) << "an empty row's output was written";
+      first[i] = __float2bfloat16(0.0f);
+      expected[i] = 0.0f;
+    }
     ExpectNear(first, expected);
     // The same plan gives the same bits.
     ExpectOk(RunDecodeAttention(attention, nullptr));
     const std::vector<__nv_bfloat16> again = out.ToHost();
     for (size_t i = 0; i < first.size(); ++i) {
+      if (lengths[i / width] == 0) continue;
       ASSERT_EQ(__bfloat16_as_ushort(first[i]), __bfloat16_as_ushort(again[i]));
     }
   }
@@ -223,10 +226,21 @@ TEST_F(AttentionTest, DecodesOtherGroups) {
 TEST_F(AttentionTest, DecodesManyRows) {
   Decode(std::vector<int>(256, kSmallShapes ? 33 : 190), kSmallShapes ? 1 : 8, 5);
 }
-// One row in more pieces than the block that combines them has threads.
-TEST_F(AttentionTest, CombinesManyItems) {
-  num_sms_ = 20;
-  Decode({150 * kPageSlots - 7, 65}, 1, 3);
+// One row in more pieces than a warp has lanes, and in as many as a block has warps, or fewer.
+TEST_F(AttentionTest, CombinesPiecesOfAnyNumber) {
+  for (const int num_sms : {2, 7, 8, 9, 40}) {
+    num_sms_ = num_sms;
+    Decode({40 * kPageSlots - 7, 65}, 1, 3);
+  }
+}
+// Shares that end anywhere in rows, and rows that are nothing beside others or empty.
+TEST_F(AttentionTest, DecodesSkewedRows) {
+  const int longest = kSmallShapes ? 1500 : 20000;
+  for (const int num_sms : {1, 5, num_sms_}) {
+    num_sms_ = num_sms;
+    Decode({40, longest, 17, 16, 1, 200, 700, 700}, kSmallShapes ? 2 : 8, 5);
+    Decode({0, 33, 0, 0, 100, 0}, 2, 2);
+  }
 }
 // More than the plan's block has threads.
 TEST_F(AttentionTest, DecodesMoreRowsThanThePlanHasThreads) {

@@ -12,7 +12,6 @@
 namespace sluice::worker {
 namespace {
 
-using kernels::attention::kMaxGroup;
 using kernels::awq::LinearPath;
 
 constexpr int64_t kAlignment = 256;
@@ -76,13 +75,11 @@ WorkspaceLayout LayOutWorkspace(const Qwen3Config& config, const WeightLayout& w
   layout.matmul =
       place(static_cast<int64_t>(kernels::dense::kDenseWorkspaceBytes), &layout.sizes.matmul);
 
-  int64_t* decode = &layout.sizes.decode_attention;
-  const int64_t items =
-      kernels::attention::MaxDecodeItems(bounds.max_rows, static_cast<int>(kv_heads), num_sms);
-  layout.decode_plan = place((bounds.max_rows + 2) * static_cast<int64_t>(sizeof(int32_t)), decode);
-  layout.decode_out = place(items * kv_heads * kMaxGroup * kHeadDim * kFloat, decode);
-  layout.decode_sums =
-      place(items * kv_heads * kMaxGroup * static_cast<int64_t>(sizeof(float2)), decode);
+  layout.decode_shape = {bounds.max_rows, static_cast<int>(kv_heads), num_sms};
+  kernels::attention::DecodeWorkspace undivided;
+  layout.decode = place(static_cast<int64_t>(kernels::attention::DivideDecodeWorkspace(
+                            nullptr, layout.decode_shape, &undivided)),
+                        &layout.sizes.decode_attention);
 
   const int64_t shards = rank == 0 ? tp_size : 1;  // rank 0 gathers everybody's
   layout.head_in = place(bounds.max_logits * hidden * kBf16, &layout.sizes.logits);
@@ -108,10 +105,8 @@ absl::StatusOr<Workspace> AllocateWorkspace(const WorkspaceLayout& layout) {
   workspace.row_parallel = memory.As<float>(layout.row_parallel);
   workspace.dequantized = memory.As<__nv_bfloat16>(layout.dequantized);
   workspace.matmul = memory.As<void>(layout.matmul);
-  workspace.decode.slots_per_item = memory.As<int32_t>(layout.decode_plan);
-  workspace.decode.first_item = workspace.decode.slots_per_item + 1;
-  workspace.decode.partial_out = memory.As<float>(layout.decode_out);
-  workspace.decode.partial_sums = memory.As<float2>(layout.decode_sums);
+  kernels::attention::DivideDecodeWorkspace(memory.As<void>(layout.decode), layout.decode_shape,
+                                            &workspace.decode);
   workspace.head_in = memory.As<__nv_bfloat16>(layout.head_in);
   workspace.logits = memory.As<float>(layout.logits);
   workspace.page_tables = memory.As<int32_t>(layout.page_tables);

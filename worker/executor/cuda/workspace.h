@@ -40,14 +40,13 @@ struct WorkspaceLayout {
   int64_t row_parallel = 0;  // f32 [T][hidden]: of o and down, summed over ranks
   int64_t dequantized = 0;   // bf16: one AWQ linear
   int64_t matmul = 0;        // cuBLASLt's own
-  int64_t decode_plan = 0;   // DecodeWorkspace's slots_per_item, then first_item
-  int64_t decode_out = 0;    // DecodeWorkspace::partial_out
-  int64_t decode_sums = 0;   // DecodeWorkspace::partial_sums
+  int64_t decode = 0;        // DecodeWorkspace's arrays, of decode_shape
   int64_t head_in = 0;       // bf16 [max_logits][hidden]
   int64_t logits = 0;        // f32 [ranks, on rank 0][max_logits][r's vocabulary]
   int64_t page_tables = 0;   // i32 [max_rows][max_pages_per_row]
   int64_t bytes = 0;
 
+  kernels::attention::DecodeWorkspaceShape decode_shape;
   WorkspaceSizes sizes;  // the same by what makes it larger, without what is not in here
 };
 
