@@ -7,7 +7,7 @@
 #   tests/gpu.sh PACKAGE_DIR                 kernels, weights, executor; with two GPUs also NCCL; ends "N passed, N failed"
 #   tests/gpu.sh PACKAGE_DIR --sanitize      small shapes under memcheck, racecheck and synccheck
 #   tests/gpu.sh PACKAGE_DIR --bench         benches; one JSON file each
-#   tests/gpu.sh PACKAGE_DIR --e2e           end-to-end tests against the package's binaries; needs tests/requirements.txt
+#   tests/gpu.sh PACKAGE_DIR --e2e           end-to-end tests of the package; tests of n ranks need n GPUs; needs tests/requirements.txt
 #   tests/gpu.sh PACKAGE_DIR --evaluate      how well the bundled model answers, beside the CPU; needs tokenizers, jinja2
 #     --parity DIR   checkpoints of tests/reference/parity_checkpoint.py; without it they are made, with python3
 #     --out DIR      where logs and JSON go, default gpu-results
@@ -126,7 +126,7 @@ case "$what" in
     # Not the Node client, whose packages npm would have to fetch, nor what builds. Each file starts servers of its own, and a
     # few files at a time share the GPUs.
     run_e2e() {
-      SLUICE_TEST_DEVICE=cuda SLUICE_BINARY_DIR=$package python3 -B -m pytest -q -p no:cacheprovider \
+      SLUICE_TEST_DEVICE=cuda SLUICE_BINARY_DIR=$package python3 -B -m pytest -q -rP -p no:cacheprovider \
         "$source_dir/tests/e2e/$1.py" >"$out/e2e_$1.log" 2>&1
       echo $? >"$out/e2e_$1.status"
     }
@@ -148,6 +148,7 @@ case "$what" in
       if [ "$(cat "$out/e2e_$name.status")" != 0 ] && [ "${bad:-0}" = 0 ]; then bad=1; fi
       passed=$((passed + ${ok:-0})) failed=$((failed + ${bad:-0}))
       echo "$name: $summary"
+      grep 'steps until others part$' "$out/e2e_$name.log" | sed 's/^/  /'
       if [ "${bad:-0}" != 0 ]; then tail -n 30 "$out/e2e_$name.log"; fi
     done
     ;;

@@ -6,7 +6,7 @@ import subprocess
 
 import model_breaker
 import pytest
-from sluice_server import SLUICE, SluiceServer, processes_in_session, random_model
+from sluice_server import SLUICE, SluiceServer, processes_in_session, random_model, ranks
 
 BROKEN = model_breaker.BROKEN_WEIGHTS | model_breaker.BROKEN_TEXT
 
@@ -84,7 +84,7 @@ def test_the_good_folder_passes(good):
 def test_shards_with_an_index_pass(good, tmp_path):
     folder = model_breaker.copy_folder(good, tmp_path / "model")
     model_breaker.split_into_shards(folder, 3)
-    result = check(folder, "--tp-size=2")
+    result = check(folder, f"--tp-size={ranks(2)}")
     assert result.returncode == 0, result.stderr
 
 

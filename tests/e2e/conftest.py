@@ -3,7 +3,7 @@
 
 import openai
 import pytest
-from sluice_server import ROOT, SluiceServer, random_model
+from sluice_server import ROOT, SluiceServer, random_model, ranks
 
 
 @pytest.fixture(scope="session")
@@ -14,14 +14,14 @@ def model_dir():
 @pytest.fixture(scope="module")
 def server(model_dir):
     """The small random model on two tensor-parallel ranks."""
-    with SluiceServer(model_dir, "--tp-size=2", "--served-model-name=tiny", "--max-model-len=2048") as running:
+    with SluiceServer(model_dir, f"--tp-size={ranks(2)}", "--served-model-name=tiny", "--max-model-len=2048") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def demo_server():
     """The bundled model on two ranks."""
-    with SluiceServer(ROOT / "deploy" / "demo_model" / "sluice-demo", "--tp-size=2") as running:
+    with SluiceServer(ROOT / "deploy" / "demo_model" / "sluice-demo", f"--tp-size={ranks(2)}") as running:
         yield running
 
 

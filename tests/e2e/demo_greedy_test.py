@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numerics
 import pytest
 from reflected_client import ReflectedClient
-from sluice_server import ROOT, SluiceServer
+from sluice_server import ROOT, SluiceServer, needs_ranks
 
 MODEL = ROOT / "deploy" / "demo_model" / "sluice-demo"
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "demo" / "greedy.json").read_text(encoding="utf-8"))
@@ -44,6 +44,7 @@ def common_length(answer, near_tie=GOLDEN["near_tie"]):
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one rank", "two ranks"])
 def server(request):
+    needs_ranks(request.param)
     with SluiceServer(MODEL, f"--tp-size={request.param}") as running:
         yield running
 

@@ -34,11 +34,6 @@ def generate(call, request, prompt, max_tokens):
     return numerics.of_grpc(responses), responses[-1].usage.cached_tokens
 
 
-def same(found, expected):
-    for mine, theirs in zip(found, expected, strict=True):
-        numerics.assert_same(mine, theirs, numerics.BUNDLED)
-
-
 def answers(server, together):
     """Of all prompts, and how many of their tokens were cached."""
     client = ReflectedClient(server.grpc_address)
@@ -66,9 +61,9 @@ def test_batches_chunks_cache_and_ranks_change_nothing(alone, tp_size, chunk, ro
     needs_ranks(tp_size)
     with SluiceServer(MODEL, f"--tp-size={tp_size}", f"--max-batched-tokens={chunk}", f"--max-num-seqs={rows}") as server:
         cold, _ = answers(server, together=True)
-        same(cold, alone)
+        numerics.assert_all_same(cold, alone, numerics.BUNDLED)
         warm, cached = answers(server, together=True)
-        same(warm, alone)
+        numerics.assert_all_same(warm, alone, numerics.BUNDLED)
         assert cached > BATCH // 2 * 64
 
 
@@ -78,7 +73,7 @@ def test_preemption_changes_nothing(alone):
                       "--max-num-seqs=64") as server:
         # Which of them run side by side is up to their arrival, and only those that grow together run out of pages.
         for _ in range(5):
-            same(answers(server, together=True)[0], alone)
+            numerics.assert_all_same(answers(server, together=True)[0], alone, numerics.BUNDLED)
             if server.worker_metrics()["sluice_preemptions_total"] > 0:
                 return
         pytest.fail("nothing was preempted")

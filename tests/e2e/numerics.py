@@ -24,6 +24,8 @@ LOGIT_ERROR = {RANDOM: 0.1, BUNDLED: 0.25}
 # How far such errors may move the boundaries between ids in the distribution of a draw. They are independent of each
 # other and mostly far smaller than the largest (rms 0.02), so their effects on a sum of probabilities cancel.
 DRAW_SHIFT = 0.05
+# The least part of many answers' steps that is the same until they part. The random models are near ties all the way.
+LEAST_COMMON = {RANDOM: 0.1, BUNDLED: 0.5}
 
 # One id of an answer: a key that tells ids apart, its log probability, those of the most likely by key.
 Step = collections.namedtuple("Step", "token logprob top")
@@ -93,15 +95,16 @@ class Draws:
 
 
 def assert_same(found, expected, model, draws=None):
-    """That two answers are the same as far as the device promises it: `draws` are those of a sampled one."""
+    """That two answers are the same as far as the device promises it: `draws` are those of a sampled one. Returns how many
+    steps they have in common."""
     if EXACT:
         assert found == expected
-        return
+        return len(expected)
     error = LOGIT_ERROR[model]
     for at, (mine, theirs) in enumerate(zip(found, expected)):
         if mine.token != theirs.token:
             assert_near_tie(at, mine, theirs, error, draws)
-            return
+            return at
         if mine.logprob is None or theirs.logprob is None:
             assert mine.logprob is theirs.logprob
             continue
@@ -109,6 +112,17 @@ def assert_same(found, expected, model, draws=None):
         for token in mine.top.keys() & theirs.top.keys():
             assert abs(mine.top[token] - theirs.top[token]) <= error, (at, token, mine, theirs)
     assert len(found) == len(expected)
+    return len(expected)
+
+
+def assert_all_same(found, expected, model, draws=None):
+    """The same of many answers, which must have LEAST_COMMON of their steps in common."""
+    draws = draws or [None] * len(expected)
+    common = [assert_same(mine, theirs, model, drawn) for mine, theirs, drawn in zip(found, expected, draws, strict=True)]
+    steps = sum(map(len, expected))
+    whole = sum(at == len(steps_of) for at, steps_of in zip(common, expected))
+    print(f"{whole} of {len(expected)} answers are the same, and {sum(common)} of {steps} steps until others part")
+    assert sum(common) >= LEAST_COMMON[model] * steps, (common, steps)
 
 
 def assert_near_tie(at, mine, theirs, error, draws):

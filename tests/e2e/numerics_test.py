@@ -54,6 +54,15 @@ def test_a_gpu_must_not_end_early_or_be_far_off(gpu):
         numerics.assert_same(off, expected, RANDOM)
 
 
+def test_many_answers_must_have_much_in_common(gpu, capsys):
+    whole, parts_early = answer(5, 5, 5, 5), answer(0.05, 5, 5, 5)
+    found = [Step(b"b", -1.0, {b"b": -1.0, b"a0": -1.0})]
+    numerics.assert_all_same([whole, found], [whole, parts_early], BUNDLED)
+    assert "1 of 2 answers are the same, and 4 of 8 steps" in capsys.readouterr().out
+    with pytest.raises(AssertionError):
+        numerics.assert_all_same([whole, found, found], [whole, parts_early, parts_early], BUNDLED)
+
+
 def test_what_is_certain_ends_at_a_near_tie(gpu):
     assert numerics.certain(answer(5, 0.2, 5), BUNDLED) == 1
     assert numerics.certain(answer(5, 0.2, 5), RANDOM) == 3

@@ -10,7 +10,7 @@ import numerics
 import openai
 import pytest
 from reflected_client import ReflectedClient
-from sluice_server import ROOT, SluiceServer
+from sluice_server import ROOT, SluiceServer, ranks
 
 QUESTION = [{"role": "user", "content": "How many letters r are in strawberry?"}]
 COUNTED = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -178,7 +178,7 @@ def test_usage_so_far_is_the_choices_own(demo):
 def test_processed_log_probabilities_are_of_what_is_drawn_from(demo):
     options = {"temperature": 1.5, "top_p": 1, "seed": 1, "logprobs": 5, "echo": True, "extra_body": {"top_k": 3}}
     model = ROOT / "deploy" / "demo_model" / "sluice-demo"
-    with SluiceServer(model, "--tp-size=2", "--logprobs-mode=processed") as server:
+    with SluiceServer(model, f"--tp-size={ranks(2)}", "--logprobs-mode=processed") as server:
         with openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as client:
             processed = complete(client, **options)
     raw = complete(demo, **options)

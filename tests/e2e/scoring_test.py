@@ -10,7 +10,7 @@ import numerics
 import openai
 import pytest
 from reflected_client import ReflectedClient
-from sluice_server import ROOT, SluiceServer
+from sluice_server import ROOT, SluiceServer, ranks
 
 MODEL = ROOT / "deploy" / "demo_model" / "sluice-demo"
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "prompt_logprobs.json").read_text(encoding="utf-8"))
@@ -25,7 +25,7 @@ def demo():
     digest = hashlib.sha256((MODEL / "model.safetensors").read_bytes()).hexdigest()
     assert digest == GOLDEN["model_sha256"], "another model: run tests/reference/prompt_logprobs_golden.py"
     # Chunks of 64 tokens: a prompt takes several steps.
-    with SluiceServer(MODEL, "--tp-size=2", "--max-batched-tokens=64", "--max-num-seqs=16") as server:
+    with SluiceServer(MODEL, f"--tp-size={ranks(2)}", "--max-batched-tokens=64", "--max-num-seqs=16") as server:
         yield server
 
 

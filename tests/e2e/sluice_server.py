@@ -2,6 +2,7 @@
 """Starts `sluice serve` on free ports for an end-to-end test, and makes the small models the tests serve."""
 
 import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -34,12 +35,24 @@ PATIENCE_S = 120.0
 SMALL_SHAPE = ("--hidden-size", "256", "--intermediate-size", "512", "--layers", "2")
 
 
+@functools.cache
+def most_ranks():
+    """As many as there are GPUs; any number on the CPU."""
+    if DEVICE == "cpu":
+        return sys.maxsize
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return len(listed)
+
+
+def ranks(wanted):
+    """Of a test that means to run on several ranks, and can on one."""
+    return min(wanted, most_ranks())
+
+
 def needs_ranks(tp_size):
-    """Skips the test where there are fewer GPUs; the CPU takes any number of ranks."""
-    if DEVICE == "cuda":
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout.splitlines()
-        if len(listed) < tp_size:
-            raise unittest.SkipTest(f"needs {tp_size} GPUs")  # pytest's own needs pytest, benches do not
+    """Skips the test where there are fewer GPUs."""
+    if most_ranks() < tp_size:
+        raise unittest.SkipTest(f"needs {tp_size} GPUs")  # pytest's own needs pytest, benches do not
 
 
 def random_model(*shape, seed=1):

@@ -7,7 +7,7 @@ import urllib.request
 
 import numerics
 import pytest
-from sluice_server import ROOT, SluiceServer
+from sluice_server import ROOT, SluiceServer, needs_ranks
 
 DEMO = ROOT / "deploy" / "demo_model" / "sluice-demo"
 LOOP = "Count the r's in strawberry. " * 12
@@ -56,15 +56,17 @@ def same(found, expected):
             assert mine == theirs
         return
     id_of = numerics.bundled_id_of()
-    for (path, body), mine, theirs in zip(bodies(), found, expected, strict=True):
-        draws = numerics.Draws(id_of, body["seed"]) if body["temperature"] else None
-        steps_of = numerics.of_chat if "chat" in path else numerics.of_completion
-        one, other = ([steps_of(choice) for choice in answer["choices"]] for answer in (mine, theirs))
-        for found_steps, steps in zip(one, other, strict=True):
-            # An echoed prompt's are nobody's draws.
-            prompt = len(steps) - theirs["completion_tokens"] if body.get("echo") else 0
-            numerics.assert_same(found_steps[:prompt], steps[:prompt], numerics.BUNDLED)
-            numerics.assert_same(found_steps[prompt:], steps[prompt:], numerics.BUNDLED, draws)
+    drawn, ours, theirs = [], [], []
+    for (path, body), mine, other in zip(bodies(), found, expected, strict=True):
+        drawn.append(numerics.Draws(id_of, body["seed"]) if body["temperature"] else None)
+        for steps, answer in ((ours, mine), (theirs, other)):
+            (choice,) = answer["choices"]
+            steps.append(numerics.of_chat(choice) if "chat" in path else numerics.of_completion(choice))
+        if body.get("echo"):  # a prompt's log probabilities are of no draws
+            prompt = len(theirs[-1]) - other["completion_tokens"]
+            numerics.assert_same(ours[-1][:prompt], theirs[-1][:prompt], numerics.BUNDLED)
+            ours[-1], theirs[-1] = ours[-1][prompt:], theirs[-1][prompt:]
+    numerics.assert_all_same(ours, theirs, numerics.BUNDLED, drawn)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,7 @@ def test_off_is_off(plain):
     [2, "--speculation=prompt-lookup", "--speculation-max-rows=64"],
 ])
 def test_answers_are_the_same_in_fewer_steps(plain, options):
+    needs_ranks(options[0])
     alone, together, between, after = serve(*options)
     same(alone, plain[0])
     same(together, plain[0])
