@@ -69,6 +69,13 @@ def test_what_is_certain_ends_at_a_near_tie(gpu):
     assert numerics.begins("whole answer", "whole") and not numerics.begins("whole", "other")
 
 
+def test_the_end_of_an_answer_has_a_name():
+    entry = {"bytes": [], "logprob": -0.5, "top_logprobs": [{"bytes": [*b"<|im_end|>"], "logprob": -0.5},
+                                                            {"bytes": [*b"x"], "logprob": -1.0}]}
+    (step,) = numerics.of_chat({"logprobs": {"content": [entry]}})
+    assert step.token == b"<|im_end|>"
+
+
 def test_scores_may_be_off_a_little(gpu):
     numerics.assert_near([-1.0, -2.0] * 20, [-1.02, -1.99] * 20, BUNDLED, 1e-4)
     for ours in ([-1.0, -2.3], [-1.1, -2.1] * 20):  # one too far, all rather far

@@ -9,7 +9,7 @@ from sluice_server import SluiceServer, wait_for
 PAGE = 64
 # On GPUs a part of the prompt that is not computed again makes other steps, and so other bits. Sampling is then from
 # few enough ids that the log probabilities show all of them.
-SAMPLED = {"temperature": 1.0, "seed": 3} | ({} if numerics.EXACT else {"top_logprobs": 20, "extra_body": {"top_k": 20}})
+SAMPLED = {"temperature": 1.0, "seed": 3} | ({} if numerics.EXACT else {"top_p": 1, "top_logprobs": 20, "extra_body": {"top_k": 20}})
 LONG = "The river runs to the sea and the sea does not fill. " * 40
 
 

@@ -12,7 +12,7 @@ QUESTIONS = ["Tell me about rivers.", "世界で一番長い川は?", "def fib(n
 
 
 # On a GPU from as many ids as the log probabilities show, to tell near ties by.
-SEEDED = {"temperature": 1.0, "seed": 5} | ({} if numerics.EXACT else {"top_k": 20})
+SEEDED = {"temperature": 1.0, "seed": 5} | ({} if numerics.EXACT else {"top_k": 20, "top_p": 1})
 
 
 def answers(model_dir, tp_size):
