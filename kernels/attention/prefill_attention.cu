@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/device/alu.cuh"
+#include "kernels/device/bf16.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/named_barrier.cuh"
@@ -43,6 +44,11 @@ constexpr int kQueryBytes = kBlocks * kQueryBlockBytes;  // of a warpgroup
 constexpr int kStages = 2;
 constexpr int kSteps = kHeadDim / 16;
 static_assert(kRoundSlots == kHeadDim, "both products have as many steps");
+// A piece of a context has at least so many rounds, and there are at most so many pieces.
+constexpr int kMinPieceRounds = 4;
+constexpr int kMaxPieces = 32;
+// Pieces of all items that are worth their partial results, a multiprocessor.
+constexpr int kPiecesPerSm = 5;
 constexpr float kLog2E = 1.4426950408889634f;
 
 struct Barriers {
@@ -61,60 +67,78 @@ enum NamedBarrier { kTurn = 1, kQueries = kTurn + kComputeGroups, kCompute = kQu
 
 struct Parameters {
   PrefillAttention attention;
+  int pieces = 1;                  // that contexts are cut into, if they are long enough
   device::TensorMap keys, values;  // all pages' slots, one after another
 };
 
-// What a block computes at once: some rows of a tile and one KV head.
+// What a block computes at once: some rows of a tile and one KV head, and a piece of what they see.
 struct Item {
   PrefillTile tile = {};
-  int kv_head = 0, heads = 0;  // query heads a KV head
-  int first_row = 0;           // of the tile's tokens times heads
-  int num_rounds = 0;          // that its last row sees any of
-  int num_slots = 0;           // of the row that hold anything, as far as this tile knows
+  int kv_head = 0, heads = 0;          // query heads a KV head
+  int first_row = 0;                   // of the tile's tokens times heads
+  int num_slots = 0;                   // of the row that hold anything, as far as this tile knows
+  int piece = 0, pieces = 0;           // of the context; 0 of them where the item has no rows
+  int first_round = 0, end_round = 0;  // of the piece
 
+  Item() = default;
+  // within: of the tile's items, one for each query head.
+  __device__ Item(const PrefillAttention& p, const PrefillTile& of_tile, int within, int of_piece,
+                  int most_pieces)
+      : tile(of_tile), piece(of_piece) {
+    heads = p.num_q_heads / p.pages.num_kv_heads;
+    kv_head = within / heads;
+    first_row = within % heads * kRows;
+    if (first_row >= tile.num_tokens * heads) return;  // a tile of few tokens
+    num_slots = tile.first_position + tile.num_tokens;
+    const int last = min(Token(kRows - 1), tile.num_tokens - 1);
+    const int rounds = (tile.first_position + last + kRoundSlots) / kRoundSlots;
+    pieces = max(1, min(most_pieces, rounds / kMinPieceRounds));
+    first_round = rounds * piece / pieces;
+    end_round = rounds * (piece + 1) / pieces;
+  }
+
+  __device__ bool empty() const { return piece >= pieces; }
   // Of a row of the item, which may be beyond the tile's.
   __device__ int Token(int row) const { return (first_row + row) / heads; }
   __device__ int Position(int row) const { return tile.first_position + Token(row); }
-  // In q and out.
-  __device__ int64_t Offset(const PrefillAttention& p, int row) const {
+  // In q and out, a row a query head.
+  __device__ int64_t Row(const PrefillAttention& p, int row) const {
     const int token = Token(row), head = first_row + row - token * heads;
-    return (int64_t{tile.first_token + token} * p.num_q_heads + kv_head * heads + head) * kHeadDim;
+    return int64_t{tile.first_token + token} * p.num_q_heads + kv_head * heads + head;
   }
 };
+
+// Of the first piece of a row of q: in the workspace.
+__device__ inline int64_t PartialRow(const PrefillAttention& p, int piece, int64_t row) {
+  return int64_t{piece} * p.num_tokens * p.num_q_heads + row;
+}
 
 // The items of a block. Those of a tile are as many as there are query heads; tiles come with the
 // most pages first, so a block takes one from the front of each 2 * gridDim.x and one from the
 // back.
 class Items {
  public:
-  __device__ explicit Items(const PrefillAttention& p) : p_(p) {}
+  __device__ explicit Items(const Parameters& p)
+      : p_(p), count_(p.attention.num_tiles * p.attention.num_q_heads * p.pieces) {}
 
   // False at the end.
   __device__ bool Next(Item& item) {
     const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
-    while (true) {
+    while (turn_ * blocks < count_) {
       const int number = turn_ * blocks + (turn_ % 2 == 0 ? block : blocks - 1 - block);
       ++turn_;
-      if (number >= p_.num_tiles * p_.num_q_heads) {
-        // The last turn may be a part of one.
-        if (turn_ * blocks >= p_.num_tiles * p_.num_q_heads) return false;
-        continue;
-      }
-      const int within = number % p_.num_q_heads;
-      item.tile = p_.tiles[number / p_.num_q_heads];
-      item.heads = p_.num_q_heads / p_.pages.num_kv_heads;
-      item.kv_head = within / item.heads;
-      item.first_row = within % item.heads * kRows;
-      if (item.first_row >= item.tile.num_tokens * item.heads) continue;  // a tile of few tokens
-      item.num_slots = item.tile.first_position + item.tile.num_tokens;
-      const int last = min(item.Token(kRows - 1), item.tile.num_tokens - 1);
-      item.num_rounds = (item.tile.first_position + last + kRoundSlots) / kRoundSlots;
-      return true;
+      if (number >= count_) continue;
+      const int of_tile = number / p_.pieces, num_q_heads = p_.attention.num_q_heads;
+      item = Item(p_.attention, p_.attention.tiles[of_tile / num_q_heads], of_tile % num_q_heads,
+                  number % p_.pieces, p_.pieces);
+      if (!item.empty()) return true;
     }
+    return false;
   }
 
  private:
-  const PrefillAttention& p_;
+  const Parameters& p_;
+  const int count_;
   int turn_ = 0;
 };
 
@@ -167,10 +191,10 @@ __device__ void CopyRound(const device::TensorMap& map, const RoundPages& pages,
 
 __device__ void CopyRounds(const Parameters& p, uint8_t* shared) {
   auto& barriers = *reinterpret_cast<Barriers*>(shared + kBarriersOffset);
-  Items items(p.attention);
+  Items items(p);
   Item item;
   if (!items.Next(item)) return;
-  int round = item.num_rounds - 1;
+  int round = item.end_round - 1;
   // A page's number is read a round before its copy, which would wait for it.
   RoundPages next = ReadPages(p.attention, item, round);
   // Values are needed a round later than keys.
@@ -184,10 +208,10 @@ __device__ void CopyRounds(const Parameters& p, uint8_t* shared) {
   };
   while (next.count > 0) {
     const RoundPages pages = next;
-    if (round > 0) {
+    if (round > item.first_round) {
       next = ReadPages(p.attention, item, --round);
     } else if (items.Next(item)) {
-      round = item.num_rounds - 1;
+      round = item.end_round - 1;
       next = ReadPages(p.attention, item, round);
     } else {
       next.count = 0;
@@ -215,7 +239,7 @@ __device__ void CopyQueries(const PrefillAttention& p, const Item& item, int gro
     const bool use = item.Token(row) < item.tile.num_tokens;
     device::CopyAsync16OrZero(
         shared + vector / 8 * kQueryBlockBytes + device::SwizzledOffset(within, vector % 8),
-        p.q + item.Offset(p, use ? row : 0) + vector * 8, use);
+        p.q + item.Row(p, use ? row : 0) * kHeadDim + vector * 8, use);
   }
   device::CommitCopies();
 }
@@ -331,18 +355,31 @@ __device__ __forceinline__ void WriteOutputs(const PrefillAttention& p, const It
                                              const float (&outputs)[kHeadDim / 2]) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    const float inverse = 1.0f / SumOfQuad(state.sum[i]);
+    const float sum = SumOfQuad(state.sum[i]);
     if (item.Token(row + 8 * i) >= item.tile.num_tokens) continue;
-    auto* out = reinterpret_cast<__nv_bfloat162*>(p.out + item.Offset(p, row + 8 * i));
+    const int64_t to = item.Row(p, row + 8 * i);
+    if (item.pieces == 1) {
+      const float inverse = 1.0f / sum;
+      auto* out = reinterpret_cast<__nv_bfloat162*>(p.out + to * kHeadDim);
 #pragma unroll
-    for (int j = 0; j < kHeadDim / 8; ++j) {
-      out[4 * j + lane % 4] = __floats2bfloat162_rn(outputs[4 * j + 2 * i] * inverse,
-                                                    outputs[4 * j + 2 * i + 1] * inverse);
+      for (int j = 0; j < kHeadDim / 8; ++j) {
+        out[4 * j + lane % 4] = __floats2bfloat162_rn(outputs[4 * j + 2 * i] * inverse,
+                                                      outputs[4 * j + 2 * i + 1] * inverse);
+      }
+    } else {
+      const int64_t partial = PartialRow(p, item.piece, to);
+      auto* out = reinterpret_cast<float2*>(p.workspace.partial_out + partial * kHeadDim);
+#pragma unroll
+      for (int j = 0; j < kHeadDim / 8; ++j) {
+        out[4 * j + lane % 4] = {outputs[4 * j + 2 * i], outputs[4 * j + 2 * i + 1]};
+      }
+      if (lane % 4 == 0) p.workspace.partial_sums[partial] = {state.maximum[i], sum};
     }
   }
 }
 
-__device__ void Compute(const PrefillAttention& p, int group, uint8_t* shared) {
+__device__ void Compute(const Parameters& parameters, int group, uint8_t* shared) {
+  const PrefillAttention& p = parameters.attention;
   auto& barriers = *reinterpret_cast<Barriers*>(shared + kBarriersOffset);
   const int thread = static_cast<int>(threadIdx.x) % kWarpgroupThreads, lane = thread % 32;
   const int row = group * kGroupRows + thread / 32 * 16 + lane / 4;  // and row + 8, of an item's
@@ -356,7 +393,7 @@ __device__ void Compute(const PrefillAttention& p, int group, uint8_t* shared) {
   };
   Turn turn, value_turn;  // of values: a round behind
 
-  Items items(p);
+  Items items(parameters);
   Item item;
   bool more = items.Next(item);
   if (more) CopyQueries(p, item, group, thread, queries_at);
@@ -370,7 +407,7 @@ __device__ void Compute(const PrefillAttention& p, int group, uint8_t* shared) {
     uint32_t weights[kSteps][4];
     Softmax state;
     float rescale[2];
-    int round = item.num_rounds - 1;
+    int round = item.end_round - 1;
     const auto weigh = [&](auto masked) {
       const int first = round * kRoundSlots;
       Weigh<decltype(masked)::value>(scores, {positions[0] - first, positions[1] - first},
@@ -412,9 +449,10 @@ __device__ void Compute(const PrefillAttention& p, int group, uint8_t* shared) {
       for (int i = 0; i < kHeadDim / 2; ++i) outputs[i] *= rescale[i / 2 % 2];
       Pack(scores, weights);
     };
-    for (--round; round >= first_masked && round >= 0; --round) go_on(std::true_type());
+    const int last_masked = max(first_masked, item.first_round);
+    for (--round; round >= last_masked; --round) go_on(std::true_type());
 #pragma unroll 1
-    for (; round >= 0; --round) go_on(std::false_type());
+    for (; round >= item.first_round; --round) go_on(std::false_type());
 
     barriers.values_full[value_turn.stage].Wait(value_turn.parity);
     device::FenceProducts(outputs, weights);
@@ -456,20 +494,90 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (threadIdx.x == kComputeThreads) CopyRounds(p, shared);
   } else {
     device::TakeRegisters<kComputeRegisters>();
-    Compute(p.attention, group, shared);
+    Compute(p, group, shared);
   }
 }
 
+// ---- pieces
+
+constexpr int kCombineRows = 8;  // a block; a warp each
+
+// Rows of items whose context was cut: the mean of the pieces, each with its weight relative to the
+// largest maximum, in order. 4 values a lane.
+__global__ void __launch_bounds__(32 * kCombineRows)
+    CombinePiecesKernel(PrefillAttention p, int most_pieces) {
+  static_assert(kHeadDim == 4 * 32);
+  constexpr int kItemBlocks = kRows / kCombineRows;
+  const int within = static_cast<int>(blockIdx.x) / kItemBlocks;
+  const int row = static_cast<int>(blockIdx.x) % kItemBlocks * kCombineRows +
+                  static_cast<int>(threadIdx.x) / 32;
+  const Item item(p, p.tiles[blockIdx.y], within, 0, most_pieces);
+  if (item.pieces < 2 || item.Token(row) >= item.tile.num_tokens) return;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const float scale_log2 = p.scale * kLog2E;
+  const int64_t to = item.Row(p, row);
+  float maximum = -INFINITY;
+#pragma unroll 8
+  for (int piece = 0; piece < item.pieces; ++piece) {
+    maximum = fmaxf(maximum, p.workspace.partial_sums[PartialRow(p, piece, to)].x);
+  }
+  float sum = 0.0f;
+  float4 out = {};
+#pragma unroll 4
+  for (int piece = 0; piece < item.pieces; ++piece) {
+    const int64_t from = PartialRow(p, piece, to);
+    const float2 sums = p.workspace.partial_sums[from];
+    const float weight = FastExp2((sums.x - maximum) * scale_log2);
+    const float4 part =
+        reinterpret_cast<const float4*>(p.workspace.partial_out + from * kHeadDim)[lane];
+    sum += weight * sums.y;
+    out.x += weight * part.x;
+    out.y += weight * part.y;
+    out.z += weight * part.z;
+    out.w += weight * part.w;
+  }
+  const float inverse = 1.0f / sum;
+  device::Store4Bf16(p.out + to * kHeadDim + 4 * lane,
+                     {out.x * inverse, out.y * inverse, out.z * inverse, out.w * inverse});
+}
+
+// How many pieces let the multiprocessors finish first, if all contexts were as long as the
+// longest.
+int ChoosePieces(const PrefillAttention& p) {
+  const int64_t rows = int64_t{p.num_tokens} * p.num_q_heads;
+  const int64_t most = std::min<int64_t>({kMaxPieces, p.max_slots / kRoundSlots / kMinPieceRounds,
+                                          p.workspace.rows / std::max<int64_t>(rows, 1)});
+  // Items that have rows, at least.
+  const int64_t items = std::max<int64_t>(int64_t{p.num_tiles} * p.pages.num_kv_heads,
+                                          int64_t{p.tile_tokens} * p.num_q_heads / kRows);
+  const int64_t sms = p.num_sms;
+  // In rounds of a whole context; a cut costs about three rounds more.
+  const double rounds = std::max(1, p.max_slots / kRoundSlots);
+  const auto cost = [&](int64_t pieces) {
+    const auto turns = static_cast<double>((items * pieces + sms - 1) / sms);
+    return turns * (rounds / static_cast<double>(pieces) + 0.5) + (pieces > 1 ? 3.0 : 0.0);
+  };
+  int64_t best = 1;
+  for (int64_t pieces = 2; pieces <= most; ++pieces) {
+    if (cost(pieces) < cost(best)) best = pieces;
+  }
+  return static_cast<int>(best);
+}
+
 }  // namespace
+
+int64_t PrefillPartialRows(int num_sms) { return int64_t{kPiecesPerSm} * num_sms * kRows; }
 
 LaunchResult RunPrefillAttention(const PrefillAttention& attention, cudaStream_t stream) {
   const int num_kv_heads = attention.pages.num_kv_heads;
   if (num_kv_heads < 1 || attention.num_q_heads % num_kv_heads != 0) {
     return InvalidArguments("prefill attention: the query heads are no multiple of the KV heads");
   }
+  if (attention.num_tiles > 65535)
+    return InvalidArguments("prefill attention: more than 65,535 tiles");
   if (attention.num_sms < 1) return InvalidArguments("prefill attention: no multiprocessors");
   if (attention.num_tiles == 0) return {};
-  Parameters parameters = {attention, {}, {}};
+  Parameters parameters = {attention, ChoosePieces(attention), {}, {}};
   for (const auto& [pages, map] : {std::pair{attention.pages.keys, &parameters.keys},
                                    std::pair{attention.pages.values, &parameters.values}}) {
     // How many pages there are is not known here, and no others are asked for.
@@ -480,10 +588,16 @@ LaunchResult RunPrefillAttention(const PrefillAttention& attention, cudaStream_t
   const cudaError_t error = device::AllowSharedBytes(PrefillAttentionKernel, kSharedBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
   const auto grid = static_cast<unsigned>(
-      std::min(attention.num_sms, attention.num_tiles * attention.num_q_heads));
-  return AfterLaunch(
+      std::min(attention.num_sms, attention.num_tiles * attention.num_q_heads * parameters.pieces));
+  const LaunchResult launched = AfterLaunch(
       device::Launch(PrefillAttentionKernel, grid, kThreads, kSharedBytes, stream, parameters),
       "prefill attention");
+  if (!launched.ok() || parameters.pieces == 1) return launched;
+  const dim3 blocks(static_cast<unsigned>(attention.num_q_heads * kRows / kCombineRows),
+                    static_cast<unsigned>(attention.num_tiles));
+  return AfterLaunch(device::Launch(CombinePiecesKernel, blocks, 32 * kCombineRows, 0, stream,
+                                    attention, parameters.pieces),
+                     "prefill attention's pieces");
 }
 
 }  // namespace sluice::kernels::attention

@@ -165,9 +165,15 @@ void BenchPrefill(Report& report, const Gpu& gpu, int first_position, int tokens
   p.max_pages = cache.max_pages;
   p.tiles = tiles_device.get();
   p.num_tiles = static_cast<int>(tiles.size());
+  p.num_tokens = p.tile_tokens = tokens;
+  p.max_slots = first_position + tokens;
   p.num_q_heads = heads;
   p.scale = 0.08838834764831845f;
   p.num_sms = gpu.num_sms;
+  const int64_t partial_rows = attention::PrefillPartialRows(gpu.num_sms);
+  const Memory<float> partial_out(static_cast<size_t>(partial_rows) * kHeadDim);
+  const Memory<float2> partial_sums(static_cast<size_t>(partial_rows));
+  p.workspace = {partial_out.get(), partial_sums.get(), partial_rows};
   p.out = out.get();
   const double us = GraphMicroseconds(
       4, [&](int, cudaStream_t stream) { Check(RunPrefillAttention(p, stream)); });

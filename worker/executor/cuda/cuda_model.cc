@@ -194,9 +194,13 @@ absl::Status CudaModel::Attend(const DeviceStep& step, int layer, const LinearOu
        .max_pages = bounds_.max_pages_per_row,
        .tiles = At<kernels::attention::PrefillTile>(step, layout.tiles),
        .num_tiles = step.shape.tiles,
+       .num_tokens = step.shape.tokens,
+       .tile_tokens = step.shape.tokens - step.shape.decodes,
+       .max_slots = step.shape.tile_slots,
        .num_q_heads = num_q_heads_,
        .scale = scale,
        .num_sms = num_sms_,
+       .workspace = workspace_.prefill,
        .out = workspace_.attended},
       stream));
 }

@@ -28,7 +28,7 @@ std::string WorkspaceItems(const WorkspaceSizes& sizes) {
       {"logits", sizes.logits},
       {"dequantized linear", sizes.dequantized_linear},
       {"cuBLASLt", sizes.matmul},
-      {"decode attention", sizes.decode_attention},
+      {"attention", sizes.attention},
       {"sampling", sizes.sampler},
       {"graphs and kernels", sizes.graphs}};
   return absl::StrJoin(items, ", ", [](std::string* out, const auto& item) {
@@ -71,8 +71,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MemoryDemand& demand) {
   plan.budget_bytes =
       static_cast<int64_t>(demand.utilization * static_cast<double>(demand.total_bytes));
   plan.in_use_bytes = demand.total_bytes - demand.free_bytes;
-  const int64_t left = plan.budget_bytes - plan.in_use_bytes - demand.weight_bytes -
-                       demand.workspace.total();
+  const int64_t left =
+      plan.budget_bytes - plan.in_use_bytes - demand.weight_bytes - demand.workspace.total();
   const int64_t room = std::max<int64_t>(left, 0) / demand.page_bytes;
   const int64_t needed = PagesNeeded(demand.max_model_len);
   if (room < needed) {

@@ -17,12 +17,12 @@ struct WorkspaceSizes {
   int64_t logits = 0;              // --max-num-seqs (and a chunk of scored prompt tokens)
   int64_t dequantized_linear = 0;  // the largest linear in bf16
   int64_t matmul = 0;              // cuBLASLt's own
-  int64_t decode_attention = 0;    // partial results
+  int64_t attention = 0;           // partial results
   int64_t sampler = 0;             // per-row state: --max-num-seqs
   int64_t graphs = 0;              // what captured graphs and loaded kernels take
 
   int64_t total() const {
-    return activations + logits + dequantized_linear + matmul + decode_attention + sampler + graphs;
+    return activations + logits + dequantized_linear + matmul + attention + sampler + graphs;
   }
 };
 

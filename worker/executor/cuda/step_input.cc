@@ -68,6 +68,9 @@ StepInput::StepInput(const StepBatch& batch, const RowTable& table)
     return PagesSeen(a) > PagesSeen(b);
   });
   shape_.tiles = static_cast<int>(tiles_.size());
+  for (const PrefillTile& tile : tiles_) {
+    shape_.tile_slots = std::max(shape_.tile_slots, tile.first_position + tile.num_tokens);
+  }
   shape_.logits = static_cast<int>(batch.logits_of.size());
 
   // Runs lie in order in the batch, so the run of a token is found by its first token.

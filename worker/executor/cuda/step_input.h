@@ -21,9 +21,10 @@ namespace sluice::worker {
 // Lengths of the arrays; those of a graph are padded.
 struct StepShape {
   int tokens = 0;
-  int decodes = 0;  // of them, the first ones: rows with one token
-  int tiles = 0;    // of prefill attention
-  int logits = 0;   // tokens after which one is sampled
+  int decodes = 0;     // of them, the first ones: rows with one token
+  int tiles = 0;       // of prefill attention
+  int logits = 0;      // tokens after which one is sampled
+  int tile_slots = 0;  // slots that the tile with the longest context sees; no array's length
 
   bool operator==(const StepShape&) const = default;
 };

@@ -79,7 +79,11 @@ WorkspaceLayout LayOutWorkspace(const Qwen3Config& config, const WeightLayout& w
   kernels::attention::DecodeWorkspace undivided;
   layout.decode = place(static_cast<int64_t>(kernels::attention::DivideDecodeWorkspace(
                             nullptr, layout.decode_shape, &undivided)),
-                        &layout.sizes.decode_attention);
+                        &layout.sizes.attention);
+  layout.prefill_rows = kernels::attention::PrefillPartialRows(num_sms);
+  layout.prefill_out = place(layout.prefill_rows * kHeadDim * kFloat, &layout.sizes.attention);
+  layout.prefill_sums =
+      place(layout.prefill_rows * static_cast<int64_t>(sizeof(float2)), &layout.sizes.attention);
 
   const int64_t shards = rank == 0 ? tp_size : 1;  // rank 0 gathers everybody's
   layout.head_in = place(bounds.max_logits * hidden * kBf16, &layout.sizes.logits);
@@ -107,6 +111,8 @@ absl::StatusOr<Workspace> AllocateWorkspace(const WorkspaceLayout& layout) {
   workspace.matmul = memory.As<void>(layout.matmul);
   kernels::attention::DivideDecodeWorkspace(memory.As<void>(layout.decode), layout.decode_shape,
                                             &workspace.decode);
+  workspace.prefill = {memory.As<float>(layout.prefill_out), memory.As<float2>(layout.prefill_sums),
+                       layout.prefill_rows};
   workspace.head_in = memory.As<__nv_bfloat16>(layout.head_in);
   workspace.logits = memory.As<float>(layout.logits);
   workspace.page_tables = memory.As<int32_t>(layout.page_tables);

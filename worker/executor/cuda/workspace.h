@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/attention/decode_attention.h"
+#include "kernels/attention/prefill_attention.h"
 #include "worker/device/device_buffer.h"
 #include "worker/executor/cuda/device_weights.h"
 #include "worker/executor/cuda/memory_plan.h"
@@ -41,6 +42,9 @@ struct WorkspaceLayout {
   int64_t dequantized = 0;   // bf16: one AWQ linear
   int64_t matmul = 0;        // cuBLASLt's own
   int64_t decode = 0;        // DecodeWorkspace's arrays, of decode_shape
+  int64_t prefill_out = 0;   // PrefillWorkspace::partial_out
+  int64_t prefill_sums = 0;  // PrefillWorkspace::partial_sums
+  int64_t prefill_rows = 0;  // PrefillWorkspace::rows
   int64_t head_in = 0;       // bf16 [max_logits][hidden]
   int64_t logits = 0;        // f32 [ranks, on rank 0][max_logits][r's vocabulary]
   int64_t page_tables = 0;   // i32 [max_rows][max_pages_per_row]
@@ -67,6 +71,7 @@ struct Workspace {
   __nv_bfloat16* dequantized = nullptr;
   void* matmul = nullptr;
   kernels::attention::DecodeWorkspace decode;
+  kernels::attention::PrefillWorkspace prefill;
   __nv_bfloat16* head_in = nullptr;
   float* logits = nullptr;
   int32_t* page_tables = nullptr;

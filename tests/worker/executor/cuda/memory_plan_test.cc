@@ -33,7 +33,7 @@ MemoryDemand Demand() {
   demand.workspace.logits = kGib / 2;
   demand.workspace.dequantized_linear = kGib / 4;
   demand.workspace.matmul = kGib / 4;
-  demand.workspace.decode_attention = kGib / 4;
+  demand.workspace.attention = kGib / 4;
   demand.workspace.sampler = kGib / 4;
   demand.workspace.graphs = kGib / 2;
   demand.page_bytes = 10 * kMib;
@@ -82,7 +82,7 @@ TEST(MemoryPlanTest, ARefusalShowsTheArithmeticAndWhatToChange) {
   for (const char* part :
        {"--gpu-memory-utilization 0.90 of the GPU's 16.00 GiB is 14.40 GiB", "1.00 GiB in use",
         "10.00 GiB of weights", "3.00 GiB of workspace", "activations 1.00 GiB", "logits 0.50 GiB",
-        "dequantized linear 0.25 GiB", "cuBLASLt 0.25 GiB", "decode attention 0.25 GiB",
+        "dequantized linear 0.25 GiB", "cuBLASLt 0.25 GiB", "attention 0.25 GiB",
         "sampling 0.25 GiB", "graphs and kernels 0.50 GiB", "leave 0.40 GiB for the KV cache",
         "--max-model-len 40960 tokens takes 6.26 GiB (641 pages of 10240 KiB)",
         "lower --max-model-len to 2496 or less", "--max-batched-tokens", "--max-num-seqs",

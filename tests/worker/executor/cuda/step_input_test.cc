@@ -20,7 +20,8 @@ class StepInputTest : public ::testing::Test {
     shape_ = {.tokens = std::max(input.shape().tokens, padded.tokens),
               .decodes = std::max(input.shape().decodes, padded.decodes),
               .tiles = std::max(input.shape().tiles, padded.tiles),
-              .logits = std::max(input.shape().logits, padded.logits)};
+              .logits = std::max(input.shape().logits, padded.logits),
+              .tile_slots = input.shape().tile_slots};
     only_decodes_ = input.only_decodes();
     scored_ = input.scored();
     packed_.assign(static_cast<size_t>(StepLayout(shape_).bytes) / sizeof(Unit) + 1, {{0xab}});
@@ -59,7 +60,8 @@ TEST_F(StepInputTest, DecodesComeFirstAndTilesWithTheMostPagesFirst) {
         .rows = {{.row = 2, .ids = std::vector<TokenId>(300, 4), .num_prompt_logprobs = 3},
                  {.row = 1, .sample = true},
                  {.row = 5, .ids = {30, 31}, .sample = true}}});
-  EXPECT_EQ(shape_, (StepShape{.tokens = 303, .decodes = 1, .tiles = 4, .logits = 2}));
+  EXPECT_EQ(shape_,
+            (StepShape{.tokens = 303, .decodes = 1, .tiles = 4, .logits = 2, .tile_slots = 300}));
   EXPECT_FALSE(only_decodes_);
   EXPECT_THAT(Ints(&StepLayout::decode_rows, 1), ElementsAre(1));
   EXPECT_THAT(Ints(&StepLayout::decode_lengths, 1), ElementsAre(71));
@@ -115,7 +117,8 @@ TEST_F(StepInputTest, DraftsMakeARunOfLogits) {
         .pages = {{.row = 0, .pages = {1}}, {.row = 4, .pages = {2}}},
         .rows = {{.row = 0, .ids = {5}, .sample = true}, {.row = 4, .ids = {6}, .sample = true}}});
   Pack({.rows = {{.row = 0, .sample = true, .drafts = {40, 41}}, {.row = 4, .sample = true}}});
-  EXPECT_EQ(shape_, (StepShape{.tokens = 4, .decodes = 1, .tiles = 1, .logits = 4}));
+  EXPECT_EQ(shape_,
+            (StepShape{.tokens = 4, .decodes = 1, .tiles = 1, .logits = 4, .tile_slots = 4}));
   EXPECT_THAT(Ints(&StepLayout::ids, 4), ElementsAre(-5, -1, 40, 41));
   EXPECT_THAT(Ints(&StepLayout::logits_tokens, 4), ElementsAre(1, 2, 3, 0));
   EXPECT_THAT(Ints(&StepLayout::logits_rows, 4), ElementsAre(0, 0, 0, 4));
