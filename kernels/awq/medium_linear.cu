@@ -1,73 +1,144 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include "kernels/awq/copy_record.cuh"
 #include "kernels/awq/medium_linear.h"
 #include "kernels/awq/widen.cuh"
 #include "kernels/device/alu.cuh"
-#include "kernels/device/async_copy.cuh"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/launch.cuh"
+#include "kernels/device/register_share.cuh"
+#include "kernels/device/tensor_map.cuh"
+#include "kernels/device/transfer_barrier.cuh"
 #include "kernels/device/wgmma.cuh"
 
 namespace sluice::kernels::awq {
 namespace {
 
-constexpr int kWarps = 8;
-constexpr int kThreads = 32 * kWarps;
-constexpr int kBlockTiles = kWarps;  // of 32 outputs, a record each: a warp's own
+// Two warpgroups compute 128 outputs each; a thread of each warp of a third one copies.
+constexpr int kComputeGroups = 2;
+constexpr int kComputeThreads = kComputeGroups * device::kWarpgroupThreads;
+constexpr int kComputeWarps = kComputeThreads / 32;
+constexpr int kCopyWarps = device::kWarpgroupThreads / 32;
+constexpr int kThreads = kComputeThreads + device::kWarpgroupThreads;
+// 65,536 registers: 168 for each thread at first.
+constexpr int kCopyRegisters = 24, kComputeRegisters = 240;
+
+constexpr int kBlockTiles = kComputeWarps;  // of 32 outputs, a record each: a warp's own
 constexpr int kBlockOutputs = kBlockTiles * kTileOutputs;
 constexpr int kHalves = 2;  // of a record: with three other warps', the 64 outputs of a product
 constexpr int kChunks = 2;  // of a group: 64 inputs, a row of 128 bytes of x
 constexpr int kSteps = 4;   // of a chunk: 16 inputs, a product
+static_assert(kGroupInputs == kChunks * device::kBoxColumns);
 
 constexpr int kMaxBlockRows = 128;
 constexpr int kMaxSharedBytes = 227 * 1024;  // of one block on sm_90
+constexpr int kMaxStages = 8;
+
+struct Barriers {
+  device::TransferBarrier full[kMaxStages], free[kMaxStages];
+};
 
 // One unit's weights and activations, as they lie in shared memory: [chunk][row of x], then
-// records.
+// records. The barriers lie behind the ring of stages.
 template <int kRows>
 struct Stage {
   static constexpr int kChunkBytes = kRows * device::kSwizzleRowBytes;
   static constexpr int kRecords = kChunks * kChunkBytes;  // where they begin
+  static constexpr int kCopiedBytes = kRecords + kBlockTiles * kTileBytes;
   static constexpr int kPeriod = device::kSwizzlePeriodBytes;
-  static constexpr int kBytes =
-      (kRecords + kBlockTiles * kTileBytes + kPeriod - 1) / kPeriod * kPeriod;
-  // One is multiplied with, the one before still may be, the others are on their way.
-  static constexpr int kInRing = std::min(8, kMaxSharedBytes / kBytes);
-  static constexpr int kAhead = kInRing - 2;
-  static_assert(kAhead >= 2 && kChunkBytes % kPeriod == 0);
+  static constexpr int kBytes = (kCopiedBytes + kPeriod - 1) / kPeriod * kPeriod;
+  static constexpr int kInRing =
+      std::min(kMaxStages, (kMaxSharedBytes - static_cast<int>(sizeof(Barriers))) / kBytes);
+  static constexpr int kSharedBytes = kInRing * kBytes + static_cast<int>(sizeof(Barriers));
+  static_assert(kInRing >= 3 && kChunkBytes % kPeriod == 0);
 };
 
-// Enqueues the copies of a unit's weights. Records beyond the last tile are the last one's, whose
-// sums nobody writes.
-template <int kRows>
-__device__ void CopyWeights(const PackedAwq& weight, SplitUnit unit, uint8_t* stage) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int tile = min(unit.tile * kBlockTiles + warp, weight.num_tiles() - 1);
-  CopyRecord(stage + Stage<kRows>::kRecords + warp * kTileBytes,
-             static_cast<const uint8_t*>(weight.tiles) +
-                 (int64_t{tile} * weight.groups() + unit.group) * kTileBytes,
-             lane);
-}
+// Where a unit is in the ring.
+template <int kStages>
+struct RingPlace {
+  int stage = 0, parity = 0;
+  __device__ void Next() {
+    if (++stage < kStages) return;
+    stage = 0;
+    parity ^= 1;
+  }
+};
 
-// The same of its activations. Rows of x beyond the last are zero.
+struct Parameters {
+  MediumLinear linear;
+  device::TensorMap x;
+  int row_blocks;
+};
+
+// A block's part of the work.
+struct Work {
+  int block;  // of the plan
+  int first_row;
+  SplitUnit first;
+  int num_units;
+
+  __device__ Work(const Parameters& p, int rows) {
+    const SplitPlan& plan = p.linear.plan;
+    block = static_cast<int>(blockIdx.x) / p.row_blocks;
+    first_row = static_cast<int>(blockIdx.x) % p.row_blocks * rows;
+    const int unit = block * plan.units_per_block;
+    first = plan.UnitAt(unit);
+    num_units = min(plan.units_per_block, plan.units_per_slice() - unit);
+  }
+};
+
+// Copies a warp's part of the block's units, one after the other: two records each, and the first
+// warp the activations. The first units' weights are on their way before the kernels in front have
+// ended. Records beyond the last tile are the last one's, whose sums nobody writes. Rows of x
+// beyond the last are zero.
 template <int kRows>
-__device__ void CopyRows(const MediumLinear& linear, int first_row, int group, uint8_t* stage) {
-  constexpr int kVectors = kGroupInputs / 8;  // of 16 bytes in a row
-  constexpr int kRowStep = kThreads / kVectors;
-  static_assert(kRows % kRowStep == 0 && kRowStep % 8 == 0);
-  const int row = static_cast<int>(threadIdx.x) / kVectors;
-  const int vector = static_cast<int>(threadIdx.x) % kVectors;
-  uint8_t* to =
-      stage + vector / 8 * Stage<kRows>::kChunkBytes + device::SwizzledOffset(row, vector % 8);
-  const __nv_bfloat16* from = linear.x + int64_t{first_row + row} * linear.weight.inputs +
-                              group * kGroupInputs + 8 * vector;
+__device__ void CopyUnits(const Parameters& p, const Work& work, int warp, uint8_t* ring,
+                          Barriers& barriers) {
+  using Ring = Stage<kRows>;
+  const PackedAwq& weight = p.linear.weight;
+  const auto* tiles = static_cast<const uint8_t*>(weight.tiles);
+  constexpr int kRecords = kBlockTiles / kCopyWarps;
+  const auto copy_weights = [&](SplitUnit unit, int stage) {
+    device::TransferBarrier& full = barriers.full[stage];
+    if (warp == 0) full.ArriveAndExpect(Ring::kCopiedBytes);
 #pragma unroll
-  for (int i = 0; i < kRows / kRowStep; ++i) {
-    const bool exists = first_row + row + i * kRowStep < linear.rows;
-    device::CopyAsync16OrZero(to + i * kRowStep * device::kSwizzleRowBytes,
-                              exists ? from : linear.x, exists);
-    from += kRowStep * linear.weight.inputs;
+    for (int i = 0; i < kRecords; ++i) {
+      const int record = warp * kRecords + i;
+      const int tile = min(unit.tile * kBlockTiles + record, weight.num_tiles() - 1);
+      device::CopyBulkOnce(ring + stage * Ring::kBytes + Ring::kRecords + record * kTileBytes,
+                           tiles + (int64_t{tile} * weight.groups() + unit.group) * kTileBytes,
+                           kTileBytes, full);
+    }
+  };
+  const auto copy_rows = [&](SplitUnit unit, int stage) {
+    if (warp != 0) return;
+#pragma unroll
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      device::CopyBox(p.x, work.first_row, unit.group * kGroupInputs + chunk * device::kBoxColumns,
+                      ring + stage * Ring::kBytes + chunk * Ring::kChunkBytes,
+                      barriers.full[stage]);
+    }
+  };
+  const int groups = p.linear.plan.groups_per_slice;
+  const int at_once = min(work.num_units, Ring::kInRing);
+  SplitUnit unit = work.first;
+  for (int i = 0; i < at_once; ++i) {
+    copy_weights(unit, i);
+    unit.Advance(groups);
+  }
+  device::WaitForPrevious();
+  unit = work.first;
+  for (int i = 0; i < at_once; ++i) {
+    copy_rows(unit, i);
+    unit.Advance(groups);
+  }
+  RingPlace<Ring::kInRing> place;
+  for (int i = at_once; i < work.num_units; ++i) {
+    barriers.free[place.stage].Wait(place.parity);
+    copy_weights(unit, place.stage);
+    copy_rows(unit, place.stage);
+    place.Next();
+    unit.Advance(groups);
   }
 }
 
@@ -96,50 +167,29 @@ __device__ inline float Divisor(float scale) { return fabsf(scale) < 0x1p-60f ? 
 // A thread's widened weights of one half and chunk.
 using Widened = uint32_t[kSteps][4];
 
-// Issues the products of one unit. The halves of a record take turns: while one's products run, the
-// other's weights are widened. On return the last ones may still be under way, and the next unit
-// waits for them before it scales the sums: the compiler would else wait for each product, since it
-// does not follow them around a loop.
+// Brings the sums of one half to a group's scale and widens its weights.
 template <int kRows>
-__device__ void AddUnit(const uint8_t* stage, int warp, int lane, ScaleType scale_type,
-                        Sums<kRows>& sums, Widened (&widened)[kHalves]) {
-  const uint8_t* record = stage + Stage<kRows>::kRecords + warp * kTileBytes;
-  const auto* words = reinterpret_cast<const uint4*>(record) + lane;
-  const TileScales scales(record, scale_type, lane);
-  const device::SharedMatrix x = device::KMajorMatrix(stage);
+__device__ void Prepare(const uint8_t* record, ScaleType scale_type, int half, int lane,
+                        Sums<kRows>& sums, Widened (&widened)[kChunks]) {
+  const HalfScales scales(record, scale_type, half, lane);
+  float ratio[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const float scale = Divisor(scales.scale[i]);
+    ratio[i] = sums.scale[half][i] * device::FastReciprocal(scale);
+    sums.scale[half][i] = scale;
+  }
+#pragma unroll
+  for (int i = 0; i < kRows / 2; ++i) sums.value[half][i] *= ratio[i / 2 % 2];
 #pragma unroll
   for (int chunk = 0; chunk < kChunks; ++chunk) {
-#pragma unroll
-    for (int half = 0; half < kHalves; ++half) {
-      const uint4 packed = words[(half * kChunks + chunk) * 32];
-      float(&value)[kRows / 2] = sums.value[half];
-      Widened& a = widened[half];
-      Widen(packed.x, scales.zeros[half], a[0]);
-      Widen(packed.y, scales.zeros[half], a[1]);
-      Widen(packed.z, scales.zeros[half], a[2]);
-      Widen(packed.w, scales.zeros[half], a[3]);
-      if (chunk == 0) {
-        if (half == 0) device::WaitProducts<0>(sums.value[0], sums.value[1]);
-        float ratio[2];
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const float scale = Divisor(scales.scale[half][i]);
-          ratio[i] = sums.scale[half][i] * device::FastReciprocal(scale);
-          sums.scale[half][i] = scale;
-        }
-#pragma unroll
-        for (int i = 0; i < kRows / 2; ++i) value[i] *= ratio[i / 2 % 2];
-      }
-      device::FenceProducts(value, a[0], a[1], a[2], a[3]);
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        device::Product<kRows>(value, a[step],
-                               x.Advance(chunk * Stage<kRows>::kChunkBytes + 32 * step), true);
-      }
-      device::CommitProducts();
-      Widened& other = widened[1 - half];
-      device::WaitProducts<1>(sums.value[1 - half], other[0], other[1], other[2], other[3]);
-    }
+    const uint4 packed =
+        reinterpret_cast<const uint4*>(record)[(half * kChunks + chunk) * 32 + lane];
+    Widened& a = widened[chunk];
+    Widen(packed.x, scales.zeros, a[0]);
+    Widen(packed.y, scales.zeros, a[1]);
+    Widen(packed.z, scales.zeros, a[2]);
+    Widen(packed.w, scales.zeros, a[3]);
   }
 }
 
@@ -148,20 +198,74 @@ template <int kRows>
 __device__ void WritePiece(const MediumLinear& linear, float* piece, int first_row, int tile,
                            int lane, const Sums<kRows>& sums) {
   if (tile >= linear.weight.num_tiles()) return;
-  const int outputs = linear.weight.outputs;
+  const int64_t outputs = linear.weight.outputs;
   const int own_row = first_row + 2 * (lane % 4);
-  piece += int64_t{own_row} * outputs + tile * kTileOutputs + FirstOutput(lane / 4, 0);
+  float* to = piece + own_row * outputs + tile * kTileOutputs + FirstOutput(lane / 4, 0);
+  int rows_left = linear.rows - own_row;
 #pragma unroll
   for (int i = 0; i < kRows / 2; i += 4) {  // eight tokens
 #pragma unroll
     for (int token = 0; token < 2; ++token) {
-      if (own_row + 2 * i + token >= linear.rows) continue;
-      *reinterpret_cast<float4*>(piece + int64_t{2 * i + token} * outputs) = {
+      if (token >= rows_left) continue;
+      *reinterpret_cast<float4*>(to + token * outputs) = {
           sums.value[0][i + token] * sums.scale[0][0],
           sums.value[0][i + 2 + token] * sums.scale[0][1],
           sums.value[1][i + token] * sums.scale[1][0],
           sums.value[1][i + 2 + token] * sums.scale[1][1]};
     }
+    to += 8 * outputs;
+    rows_left -= 8;
+  }
+}
+
+// Multiplies the block's units. Of the two warpgroups one's products run while the other brings its
+// sums to the next scale and widens the next weights; nothing makes them take turns, but one has to
+// wait where both would multiply.
+template <int kRows>
+__device__ void MultiplyUnits(const Parameters& p, const Work& work, const uint8_t* ring,
+                              Barriers& barriers) {
+  using Ring = Stage<kRows>;
+  const MediumLinear& linear = p.linear;
+  const SplitPlan& plan = linear.plan;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  RingPlace<Ring::kInRing> place;
+  SplitUnit unit = work.first;
+  Sums<kRows> sums;
+  Widened a[kHalves][kChunks];
+  for (int i = 0; i < work.num_units;) {
+    sums.Clear();
+    const int end = min(work.num_units, i + plan.groups_per_slice - unit.group);  // of this tile
+#pragma unroll 1
+    for (; i < end; ++i) {
+      const uint8_t* stage = ring + place.stage * Ring::kBytes;
+      const device::SharedMatrix x = device::KMajorMatrix(stage);
+      barriers.full[place.stage].Wait(place.parity);
+#pragma unroll
+      for (int half = 0; half < kHalves; ++half) {
+        Prepare(stage + Ring::kRecords + warp * kTileBytes, linear.weight.scale_type, half, lane,
+                sums, a[half]);
+      }
+      device::FenceProducts(sums.value, a[0][0], a[0][1], a[1][0], a[1][1]);
+#pragma unroll
+      for (int chunk = 0; chunk < kChunks; ++chunk) {
+#pragma unroll
+        for (int step = 0; step < kSteps; ++step) {
+#pragma unroll
+          for (int half = 0; half < kHalves; ++half) {
+            device::Product<kRows>(sums.value[half], a[half][chunk][step],
+                                   x.Advance(chunk * Ring::kChunkBytes + 32 * step), true);
+          }
+        }
+      }
+      device::CommitProducts();
+      device::WaitProducts<0>(sums.value, a[0][0], a[0][1], a[1][0], a[1][1]);
+      if (lane == 0) barriers.free[place.stage].Arrive();
+      place.Next();
+    }
+    float* piece = linear.partials + int64_t{plan.Piece(0, work.block, unit.tile)} * linear.rows *
+                                         linear.weight.outputs;
+    WritePiece(linear, piece, work.first_row, unit.tile * kBlockTiles + warp, lane, sums);
+    unit = {unit.tile + 1, 0};
   }
 }
 
@@ -169,57 +273,35 @@ __device__ void WritePiece(const MediumLinear& linear, float* piece, int first_r
 // from memory once and found in L2 by the others.
 template <int kRows>
 __global__ void __launch_bounds__(kThreads, 1)
-    MediumLinearKernel(MediumLinear linear, int row_blocks) {
+    MediumLinearKernel(const __grid_constant__ Parameters p) {
   using Ring = Stage<kRows>;
-  uint8_t* ring = device::DynamicShared();
-  const SplitPlan& plan = linear.plan;
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int block = static_cast<int>(blockIdx.x) / row_blocks;
-  const int first_row = static_cast<int>(blockIdx.x) % row_blocks * kRows;
-  const int groups = plan.groups_per_slice;
-  const int first_unit = block * plan.units_per_block;
-  const int num_units = min(plan.units_per_block, plan.units_per_slice() - first_unit);
-
-  SplitUnit unit = plan.UnitAt(first_unit), ahead = unit;
-#pragma unroll
-  for (int i = 0; i < Ring::kAhead; ++i) {
-    if (i < num_units) {
-      CopyWeights<kRows>(linear.weight, ahead, ring + i * Ring::kBytes);
-      CopyRows<kRows>(linear, first_row, ahead.group, ring + i * Ring::kBytes);
-      ahead.Advance(groups);
+  device::LetNextStart();
+  uint8_t* const ring = device::DynamicShared();
+  auto& barriers = *reinterpret_cast<Barriers*>(ring + Ring::kInRing * Ring::kBytes);
+  if (threadIdx.x == 0) {
+    for (int stage = 0; stage < Ring::kInRing; ++stage) {
+      barriers.full[stage].SetUp(1);
+      barriers.free[stage].SetUp(kComputeWarps);
     }
-    device::CommitCopies();
+    device::PublishBarriers();
   }
-
-  Sums<kRows> sums;
-  Widened widened[kHalves];
-  int stage = 0;  // of the ring
-  for (int i = 0; i < num_units;) {
-    sums.Clear();
-    const int end = min(num_units, i + groups - unit.group);  // of this tile
-#pragma unroll 1
-    for (; i < end; ++i) {
-      device::WaitCopies<Ring::kAhead - 1>();
-      device::FenceAsyncProxy();
-      // All have what they copied, and their products with the stage before the last have ended:
-      // it is filled again.
-      __syncthreads();
-      if (i + Ring::kAhead < num_units) {
-        const int next = stage + Ring::kAhead - (stage < 2 ? 0 : Ring::kInRing);
-        CopyWeights<kRows>(linear.weight, ahead, ring + next * Ring::kBytes);
-        CopyRows<kRows>(linear, first_row, ahead.group, ring + next * Ring::kBytes);
-        ahead.Advance(groups);
-      }
-      device::CommitCopies();
-      AddUnit<kRows>(ring + stage * Ring::kBytes, warp, lane, linear.weight.scale_type, sums,
-                     widened);
-      if (++stage == Ring::kInRing) stage = 0;
+  __syncthreads();
+  const Work work(p, kRows);
+  // By a shuffle, so that the compiler sees that warps do not diverge at it.
+  const int group =
+      __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / device::kWarpgroupThreads, 0);
+  if (group == kComputeGroups) {
+    device::GiveRegisters<kCopyRegisters>();
+    if (threadIdx.x % 32 == 0) {
+      const int warp = static_cast<int>(threadIdx.x) / 32 - kComputeWarps;
+      CopyUnits<kRows>(p, work, warp, ring, barriers);
+    } else {
+      device::WaitForPrevious();
     }
-    device::WaitProducts<0>(sums.value[0], sums.value[1]);
-    float* piece = linear.partials +
-                   int64_t{plan.Piece(0, block, unit.tile)} * linear.rows * linear.weight.outputs;
-    WritePiece(linear, piece, first_row, unit.tile * kBlockTiles + warp, lane, sums);
-    unit = {unit.tile + 1, 0};
+  } else {
+    device::TakeRegisters<kComputeRegisters>();
+    device::WaitForPrevious();  // whose kernels may still read what partials are written over
+    MultiplyUnits<kRows>(p, work, ring, barriers);
   }
 }
 
@@ -227,13 +309,16 @@ int RowBlocks(int rows) { return (rows + kMaxBlockRows - 1) / kMaxBlockRows; }
 
 template <int kRows>
 LaunchResult Launch(const MediumLinear& linear, cudaStream_t stream) {
-  constexpr size_t kSharedBytes = size_t{Stage<kRows>::kInRing} * Stage<kRows>::kBytes;
-  const cudaError_t error = device::AllowSharedBytes(MediumLinearKernel<kRows>, kSharedBytes);
+  constexpr size_t kSharedBytes = Stage<kRows>::kSharedBytes;
+  Parameters parameters = {linear, {}, RowBlocks(linear.rows)};
+  cudaError_t error =
+      device::MakeTensorMap(linear.x, linear.rows, linear.weight.inputs, kRows, &parameters.x);
+  if (error != cudaSuccess) return {.error = error, .problem = "AWQ medium linear's tensor map"};
+  error = device::AllowSharedBytes(MediumLinearKernel<kRows>, kSharedBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
-  const int row_blocks = RowBlocks(linear.rows);
-  const auto blocks = static_cast<unsigned>(linear.plan.blocks_per_slice * row_blocks);
-  return AfterLaunch(device::Launch(MediumLinearKernel<kRows>, blocks, kThreads, kSharedBytes,
-                                    stream, linear, row_blocks),
+  const auto blocks = static_cast<unsigned>(linear.plan.blocks_per_slice * parameters.row_blocks);
+  return AfterLaunch(device::LaunchChained(MediumLinearKernel<kRows>, blocks, kThreads,
+                                           kSharedBytes, stream, parameters),
                      "AWQ medium linear");
 }
 
@@ -256,6 +341,7 @@ LaunchResult RunMediumLinear(const MediumLinear& linear, cudaStream_t stream) {
   }
   const int row_blocks = RowBlocks(linear.rows);
   const int block_rows = (linear.rows + row_blocks - 1) / row_blocks;
+  if (block_rows <= 24) return Launch<24>(linear, stream);
   if (block_rows <= 32) return Launch<32>(linear, stream);
   if (block_rows <= 48) return Launch<48>(linear, stream);
   if (block_rows <= 64) return Launch<64>(linear, stream);

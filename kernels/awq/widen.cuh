@@ -37,23 +37,20 @@ __device__ inline void Widen(uint32_t word, const WideZeros& zeros, uint32_t (&a
   }
 }
 
-// What a lane needs of a tile's scales and zeros.
-struct TileScales {
-  float scale[2][2];  // [half][FirstOutput, the next]
-  WideZeros zeros[2];
+// What a lane needs of the scales and zeros of one half of a tile.
+struct HalfScales {
+  float scale[2];  // of FirstOutput, and the next
+  WideZeros zeros;
 
-  __device__ TileScales(const uint8_t* record, ScaleType type, int lane) {
+  __device__ HalfScales(const uint8_t* record, ScaleType type, int index, int lane) {
     const int g = lane / 4;
-    const auto* scales = reinterpret_cast<const uint32_t*>(record + kTileWordBytes);
-    const auto* words =
-        reinterpret_cast<const uint32_t*>(record + kTileWordBytes + kTileScaleBytes);
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const float2 pair = AsFloats(scales[8 * half + g], type);
-      scale[half][0] = pair.x;
-      scale[half][1] = pair.y;
-      zeros[half] = {Pair(words[2 * half], g), Pair(words[2 * half + 1], g)};
-    }
+    const float2 pair =
+        AsFloats(reinterpret_cast<const uint32_t*>(record + kTileWordBytes)[8 * index + g], type);
+    scale[0] = pair.x;
+    scale[1] = pair.y;
+    const uint2 words =
+        reinterpret_cast<const uint2*>(record + kTileWordBytes + kTileScaleBytes)[index];
+    zeros = {Pair(words.x, g), Pair(words.y, g)};
   }
 
  private:
@@ -63,6 +60,22 @@ struct TileScales {
   }
   static __device__ __nv_bfloat162 Pair(uint32_t word, int g) {
     return AsBf16Pair((word >> 4 * g & 0xfu) * 0x00010001u + 0x43004300u);
+  }
+};
+
+// The same of a tile.
+struct TileScales {
+  float scale[2][2];  // [half][FirstOutput, the next]
+  WideZeros zeros[2];
+
+  __device__ TileScales(const uint8_t* record, ScaleType type, int lane) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const HalfScales of_half(record, type, half, lane);
+      scale[half][0] = of_half.scale[0];
+      scale[half][1] = of_half.scale[1];
+      zeros[half] = of_half.zeros;
+    }
   }
 };
 

@@ -49,7 +49,8 @@ inline cudaError_t MakeTensorMap(const __nv_bfloat16* matrix, int64_t rows, int 
   return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-// Starts the copy of the box whose first value is [row][column]. shared: aligned to 1,024 bytes.
+// Starts the copy of the box whose first value is [row][column]; rows beyond the last are zero, and
+// count as bytes. shared: aligned to 1,024 bytes.
 __device__ inline void CopyBox(const TensorMap& map, int row, int column, void* shared,
                                TransferBarrier& barrier) {
   asm volatile(

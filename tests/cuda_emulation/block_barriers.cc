@@ -74,15 +74,22 @@ struct TransferWait {
 };
 
 void Finish(const BulkCopy& copy) {
+  if (copy.run_bytes > 0) {
+    std::memcpy(copy.shared, copy.global, static_cast<size_t>(copy.run_bytes));
+  }
   for (int row = 0; row < copy.box_rows; ++row) {
     for (int column = 0; column < kRowBytes / 16; ++column) {
       const ptrdiff_t at = copy.shared - DynamicShared() + row * kRowBytes + column * 16;
-      std::memcpy(DynamicShared() + (at ^ (at >> 7 & 7) << 4),
-                  copy.global + static_cast<size_t>(row) * copy.row_bytes + column * 16, 16);
+      uint8_t* to = DynamicShared() + (at ^ (at >> 7 & 7) << 4);
+      if (row >= copy.rows_there) {
+        std::memset(to, 0, 16);
+        continue;
+      }
+      std::memcpy(to, copy.global + static_cast<size_t>(row) * copy.row_bytes + column * 16, 16);
     }
   }
   Transfer transfer = Load(copy.barrier);
-  transfer.missing_bytes -= copy.box_rows * kRowBytes;
+  transfer.missing_bytes -= copy.bytes();
   Store(copy.barrier, transfer);
 }
 
@@ -142,13 +149,11 @@ void WaitForTransfer(uint64_t* state, int parity, Place place) {
 
 void StartBulkCopy(const BulkCopy& copy, Place place) {
   CheckShared(copy.barrier, sizeof(*copy.barrier), place);
-  for (int row = 0; row < copy.box_rows; ++row) {
-    CheckShared(copy.shared + row * kRowBytes, kRowBytes, place);
-  }
-  if ((copy.shared - DynamicShared()) % (8 * kRowBytes) != 0) {
+  for (int at = 0; at < copy.bytes(); at += 16) CheckShared(copy.shared + at, 16, place);
+  if (copy.box_rows > 0 && (copy.shared - DynamicShared()) % (8 * kRowBytes) != 0) {
     Fail("a box that does not begin at a multiple of 1,024 bytes of shared memory", place);
   }
-  std::memset(copy.shared, 0xff, static_cast<size_t>(copy.box_rows * kRowBytes));
+  std::memset(copy.shared, 0xff, static_cast<size_t>(copy.bytes()));
   TheBarriers().copies.push_back(copy);
 }
 

@@ -20,14 +20,18 @@ void SetUpTransfer(uint64_t* state, int arrivals, Place place);
 void ArriveAtTransfer(uint64_t* state, int expected_bytes, Place place);
 void WaitForTransfer(uint64_t* state, int parity, Place place);
 
-// A box of box_rows times box_bytes from global memory, whose rows are row_bytes apart, to swizzled
-// rows of 128 bytes.
+// A box of box_rows rows of 128 bytes from global memory, row_bytes apart, to swizzled rows; those
+// from rows_there on become zero. Or, where run_bytes is not 0, that many bytes as they are.
 struct BulkCopy {
   const uint8_t* global = nullptr;
   size_t row_bytes = 0;
   int box_rows = 0;
   uint8_t* shared = nullptr;
   uint64_t* barrier = nullptr;
+  int rows_there = 0;
+  int run_bytes = 0;
+
+  int bytes() const { return run_bytes + box_rows * 128; }
 };
 void StartBulkCopy(const BulkCopy& copy, Place place);
 

@@ -5,6 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/device/shared_matrix.cuh"
@@ -33,18 +34,18 @@ inline cudaError_t MakeTensorMap(const __nv_bfloat16* matrix, int64_t rows, int 
 inline void CopyBox(const TensorMap& map, int row, int column, void* shared,
                     TransferBarrier& barrier,
                     cuda_emulation::Place place = cuda_emulation::Place::current()) {
-  if (row < 0 || row + map.box_rows > map.rows || column < 0 ||
-      column + kBoxColumns > map.columns) {
+  if (row < 0 || row >= map.rows || column < 0 || column + kBoxColumns > map.columns) {
     cuda_emulation::Fail("a box that is not within its matrix", place);
   }
   const __nv_bfloat16* from = map.matrix + int64_t{row} * map.columns + column;
   const size_t row_bytes = static_cast<size_t>(map.columns) * sizeof(*from);
   // What it reads must be the device's.
-  for (int i = 0; i < map.box_rows; ++i) {
+  const auto rows_there = static_cast<int>(std::min<int64_t>(map.box_rows, map.rows - row));
+  for (int i = 0; i < rows_there; ++i) {
     cuda_emulation::CheckAccess(from + int64_t{i} * map.columns, kSwizzleRowBytes);
   }
   cuda_emulation::StartBulkCopy({reinterpret_cast<const uint8_t*>(from), row_bytes, map.box_rows,
-                                 static_cast<uint8_t*>(shared), &barrier.state},
+                                 static_cast<uint8_t*>(shared), &barrier.state, rows_there},
                                 place);
 }
 
