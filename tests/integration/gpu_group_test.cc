@@ -128,10 +128,19 @@ TEST(TooFewGpusTest, AreRefusedWithBothNumbers) {
 
 #ifdef SLUICE_EMULATED_GPUS
 
+// The worker that tests start, and where it looks for its libraries.
+void UseInstallation(const std::filesystem::path& folder) {
+  setenv("SLUICE_TEST_WORKER", (folder / "bin/sluice-worker").c_str(), 1);
+  setenv("LD_LIBRARY_PATH", (folder / "lib").c_str(), 1);
+}
+
 // What only the stand-in can be told to do, in an environment that ends with the test.
 class EmulatedGpuGroupTest : public ::testing::Test {
  protected:
-  ~EmulatedGpuGroupTest() override { unsetenv("SLUICE_FAKE_NCCL"); }
+  ~EmulatedGpuGroupTest() override {
+    unsetenv("SLUICE_FAKE_NCCL");
+    UseInstallation(SLUICE_EMULATED_GPUS);
+  }
   static void Order(const std::string& text) { setenv("SLUICE_FAKE_NCCL", text.c_str(), 1); }
 };
 
@@ -182,8 +191,7 @@ TEST_F(EmulatedGpuGroupTest, MissingNcclIsOneSentence) {
   const fs::path whole = SLUICE_EMULATED_GPUS;
   fs::copy(whole / "bin/sluice-worker", other / "bin");
   fs::copy(whole / "lib/libsluice_cuda.so", other / "lib");
-  setenv("SLUICE_TEST_WORKER", (other / "bin/sluice-worker").c_str(), 1);
-  setenv("LD_LIBRARY_PATH", (other / "lib").c_str(), 1);
+  UseInstallation(other);
   auto arguments = Arguments({"--grpc-port=0", "--metrics-port=0", "--max-model-len=1024"});
   const ProcessEnd end = RunWorker(arguments);
   if (end.errors.find("libnccl.so.2") == std::string::npos) GTEST_SKIP() << "NCCL is installed";
@@ -201,8 +209,7 @@ TEST_F(EmulatedGpuGroupTest, MissingNcclIsOneSentence) {
 
 int main(int argc, char** argv) {
 #ifdef SLUICE_EMULATED_GPUS
-  setenv("SLUICE_TEST_WORKER", SLUICE_EMULATED_GPUS "/bin/sluice-worker", 1);
-  setenv("LD_LIBRARY_PATH", SLUICE_EMULATED_GPUS "/lib", 1);
+  sluice::integration::UseInstallation(SLUICE_EMULATED_GPUS);
 #endif
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
