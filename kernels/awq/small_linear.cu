@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include "kernels/awq/copy_record.cuh"
 #include "kernels/awq/small_linear.h"
 #include "kernels/awq/widen.cuh"
 #include "kernels/device/async_copy.cuh"
+#include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
 
@@ -13,18 +13,37 @@ namespace {
 
 constexpr int kWarps = 16;
 constexpr int kThreads = 32 * kWarps;
-constexpr int kStages = 4;
+// Records of a warp in shared memory or on their way there. Two keep 34 KB on its way to a
+// multiprocessor at any time, which memory needs; with 3, 4 and 6 a step of an H100 was 1, 1 and
+// 5 % longer (what the kernels between two linears load queues behind weights, it seems).
+constexpr int kStages = 2;
 constexpr int kRingBytes = kWarps * kStages * kTileBytes;
-constexpr int kMaxSharedBytes = 227 * 1024;  // of one block on sm_90
-constexpr int kTokens = 8;                   // of one instruction
+constexpr int kBarrierBytes = kWarps * kStages * sizeof(device::TransferBarrier);
+// Of x. With half of it, and so twice the pieces, a step of 16 rows was 15 % longer on an H100.
+constexpr int kMaxBytesOfX = 90 * 1024;
+constexpr int kTokens = 8;  // of one instruction
 // Between rows of x in shared memory: 16 bytes of 8 neighbouring rows, as a matrix is loaded, then
 // fall into different banks.
 constexpr int kRowPadding = 8;
 
+// What a warp has of a tile in shared memory: [token][kPartStride]. The padding sends what
+// neighbouring lanes have of different tokens to different banks.
+constexpr int kPartStride = kTileOutputs + 1;
+template <int kTokenTiles>
+constexpr int kPartFloats = kTokenTiles * kTokens * kPartStride;
+template <int kTokenTiles>
+constexpr int kBytesBeforeX = kRingBytes + kBarrierBytes +
+                              kWarps * kPartFloats<kTokenTiles> * static_cast<int>(sizeof(float));
+// A ring holds a part, too.
+constexpr int kRingFloats = kStages * kTileBytes / static_cast<int>(sizeof(float));
+static_assert(kPartFloats<2> <= kRingFloats);
+static_assert(kBytesBeforeX<1> % 16 == 0 && kBytesBeforeX<2> % 16 == 0);
+static_assert(kBytesBeforeX<2> + kMaxBytesOfX <= 227 * 1024, "what a block may have on sm_90");
+
 // More than 8 rows have room for 16.
-int SharedBytes(int slice_inputs, int rows) {
+int BytesOfX(int slice_inputs, int rows) {
   const int room = rows <= kTokens ? rows : 2 * kTokens;
-  return kRingBytes + room * (slice_inputs + kRowPadding) * static_cast<int>(sizeof(__nv_bfloat16));
+  return room * (slice_inputs + kRowPadding) * static_cast<int>(sizeof(__nv_bfloat16));
 }
 
 // kTokenTiles: rows of x in eights.
@@ -128,19 +147,13 @@ __device__ float* PieceOf(const SmallLinear& linear, int slice, int block, int t
          tile * kTileOutputs;
 }
 
-// What a warp has of a tile in shared memory: [token][kPartStride]. The padding sends what
-// neighbouring lanes have of different tokens to different banks.
-constexpr int kPartStride = kTileOutputs + 1;
-template <int kTokenTiles>
-constexpr int kPartFloats = kTokenTiles * kTokens * kPartStride;
-
-// What several warps have of a tile lies in shared memory, a warp's at parts + warp * stride: what
-// it has of the tile it began in, then of the one it ended in, if that is another. Adds up each
+// What several warps have of a tile lies in shared memory, a part for each warp: in `first` what it
+// has of the tile it began in, in `last` of the one it ended in, if that is another. Adds up each
 // tile in the order of warps; a warp takes a token of a tile, a lane an output. Tiles within a
 // single warp's units are written already.
 template <int kTokenTiles>
 __device__ void AddParts(const SmallLinear& linear, int slice, int block, const BlockRun& run,
-                         const float* parts, int stride) {
+                         const float* first, const float* last) {
   const int groups = linear.plan.groups_per_slice;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   int tile = run.begin / groups, token = static_cast<int>(threadIdx.x) / 32;
@@ -155,9 +168,12 @@ __device__ void AddParts(const SmallLinear& linear, int slice, int block, const 
     const bool began = run.WarpBegin(first_warp) / groups == tile;
     const bool ended = (run.WarpBegin(first_warp + 1) - 1) / groups == tile;
     if (began || ended) {
-      const float* own = parts + token * kPartStride + lane;
-      float sum = own[first_warp * stride + (began ? 0 : kPartFloats<kTokenTiles>)];
-      for (int warp = first_warp + 1; warp <= last_warp; ++warp) sum += own[warp * stride];
+      const int place = token * kPartStride + lane;
+      float sum = began ? first[first_warp * kPartFloats<kTokenTiles> + place]
+                        : last[first_warp * kRingFloats + place];
+      for (int warp = first_warp + 1; warp <= last_warp; ++warp) {
+        sum += first[warp * kPartFloats<kTokenTiles> + place];
+      }
       PieceOf(linear, slice, block, tile)[int64_t{token} * linear.weight.outputs + lane] = sum;
     }
     token += kWarps;
@@ -183,6 +199,8 @@ __device__ void CopyRows(const SmallLinear& linear, int first_input, int num_inp
   }
 }
 
+// Shared memory: a ring for each warp, a barrier for each of its stages, each warp's part of the
+// tile it begins in, x.
 template <int kTokenTiles>
 __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear linear) {
   device::LetNextStart();
@@ -196,6 +214,11 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
   const int first_unit = run.WarpBegin(warp);
   const int num_units = run.WarpBegin(warp + 1) - first_unit;
   uint8_t* ring = shared + warp * kStages * kTileBytes;
+  const int slice_inputs = plan.groups_per_slice * kGroupInputs;
+  const int row_stride = slice_inputs + kRowPadding;
+  auto* arrived = reinterpret_cast<device::TransferBarrier*>(shared + kRingBytes) + warp * kStages;
+  auto* first = reinterpret_cast<float*>(shared + kRingBytes + kBarrierBytes);
+  auto* x = reinterpret_cast<__nv_bfloat16*>(shared + kBytesBeforeX<kTokenTiles>);
   const auto* tiles = static_cast<const uint8_t*>(linear.weight.tiles);
   const int groups = plan.slices * plan.groups_per_slice;
   SplitUnit unit = plan.UnitAt(first_unit);
@@ -204,10 +227,10 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
       (int64_t{unit.tile} * groups + slice * plan.groups_per_slice + unit.group) * kTileBytes;
   const int to_next_tile = (groups - plan.groups_per_slice) * kTileBytes;  // over other slices
   int group_ahead = unit.group;
-  // The next unit that has not been asked for, if there is one, into a stage of the ring.
-  const auto copy_ahead = [&](int i, int stage) {
-    if (i >= num_units) return;
-    CopyRecord(ring + stage * kTileBytes, record, lane);
+  // By one lane: the next unit that has not been asked for into a stage of the ring.
+  const auto copy_ahead = [&](int stage) {
+    arrived[stage].ArriveAndExpect(kTileBytes);
+    device::CopyBulkOnce(ring + stage * kTileBytes, record, kTileBytes, arrived[stage]);
     record += kTileBytes;
     if (++group_ahead < plan.groups_per_slice) return;
     group_ahead = 0;
@@ -216,15 +239,12 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
 
   // Weights are on their way before anything is waited for; then the activations, which the kernel
   // before this one writes.
-#pragma unroll
-  for (int i = 0; i < kStages - 1; ++i) {
-    copy_ahead(i, i);
-    device::CommitCopies();
+  if (lane == 0) {
+    for (int i = 0; i < kStages; ++i) arrived[i].SetUp(1);
+    device::PublishBarriers();
+    for (int i = 0; i < min(kStages - 1, num_units); ++i) copy_ahead(i);
   }
   device::WaitForPrevious();
-  auto* x = reinterpret_cast<__nv_bfloat16*>(shared + kRingBytes);
-  const int slice_inputs = plan.groups_per_slice * kGroupInputs;
-  const int row_stride = slice_inputs + kRowPadding;
   CopyRows(linear, slice * slice_inputs, slice_inputs, x, row_stride);
   device::CommitCopies();
   device::WaitCopies<0>();
@@ -235,22 +255,32 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
   const int own_row = kTokenTiles > 1 ? lane % 8 : min(lane % 8, linear.rows - 1);
   const __nv_bfloat16* own_x = x + own_row * row_stride + lane / 8 * 8;
   const int first_tile = unit.tile;
-  Sums<kTokenTiles> sums, of_first_tile;
+  Sums<kTokenTiles> sums;
   sums.Clear();
-  of_first_tile.Clear();
+  float* own_first = first + warp * kPartFloats<kTokenTiles>;
+  const auto keep = [&](float* part, const Sums<kTokenTiles>& of_tile) {
+    ForEachSum(of_tile, lane, [&](int token, int output, float sum) {
+      if (token < linear.rows) part[token * kPartStride + output] = sum;
+    });
+  };
+  int stage = 0, parity = 0;
   for (int i = 0; i < num_units; ++i) {
     // The stage that is filled was read in the round before, by all lanes of this warp.
     __syncwarp();
-    copy_ahead(i + kStages - 1, (i + kStages - 1) % kStages);
-    device::CommitCopies();
-    device::WaitCopies<kStages - 1>();
-    __syncwarp();
-    AddTile<kTokenTiles>(ring + i % kStages * kTileBytes, linear.weight.scale_type,
+    if (lane == 0 && i + kStages - 1 < num_units) {
+      copy_ahead(stage == 0 ? kStages - 1 : stage - 1);
+    }
+    arrived[stage].Wait(parity);
+    AddTile<kTokenTiles>(ring + stage * kTileBytes, linear.weight.scale_type,
                          own_x + unit.group * kGroupInputs, row_stride, lane, sums);
     if (i == num_units - 1) break;
+    if (++stage == kStages) {
+      stage = 0;
+      parity ^= 1;
+    }
     if (unit.group == plan.groups_per_slice - 1) {
       if (unit.tile == first_tile) {
-        of_first_tile = sums;
+        keep(own_first, sums);
       } else {
         float* piece = PieceOf(linear, slice, block, unit.tile);
         ForEachSum(sums, lane, [&](int token, int output, float sum) {
@@ -262,34 +292,23 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
     unit.Advance(plan.groups_per_slice);
   }
 
-  // Into the warp's own ring, which nothing is on its way to any more.
-  constexpr int kRingFloats = kStages * kTileBytes / static_cast<int>(sizeof(float));
-  static_assert(2 * kPartFloats<kTokenTiles> <= kRingFloats);
-  auto* own_parts = reinterpret_cast<float*>(ring);
-  const auto keep = [&](float* part, const Sums<kTokenTiles>& of_tile) {
-    ForEachSum(of_tile, lane, [&](int token, int output, float sum) {
-      if (token < linear.rows) part[token * kPartStride + output] = sum;
-    });
-  };
+  // In the warp's own ring, which nothing is on its way to any more.
   __syncwarp();
-  if (num_units > 0 && unit.tile != first_tile) {
-    keep(own_parts, of_first_tile);
-    keep(own_parts + kPartFloats<kTokenTiles>, sums);
-  } else if (num_units > 0) {
-    keep(own_parts, sums);
+  if (num_units > 0) {
+    keep(unit.tile == first_tile ? own_first : reinterpret_cast<float*>(ring), sums);
   }
   __syncthreads();
-  AddParts<kTokenTiles>(linear, slice, block, run, reinterpret_cast<const float*>(shared),
-                        kRingFloats);
+  AddParts<kTokenTiles>(linear, slice, block, run, first, reinterpret_cast<const float*>(shared));
 }
 
 template <int kTokenTiles>
 LaunchResult Launch(const SmallLinear& linear, cudaStream_t stream) {
-  const int bytes = SharedBytes(linear.plan.groups_per_slice * kGroupInputs, linear.rows);
-  if (bytes > kMaxSharedBytes) {
+  const int slice_inputs = linear.plan.groups_per_slice * kGroupInputs;
+  const int bytes_of_x = BytesOfX(slice_inputs, linear.rows);
+  if (bytes_of_x > kMaxBytesOfX) {
     return InvalidArguments("AWQ small linear: the plan's slices are too long for shared memory");
   }
-  const auto shared_bytes = static_cast<size_t>(bytes);
+  const auto shared_bytes = static_cast<size_t>(kBytesBeforeX<kTokenTiles> + bytes_of_x);
   const cudaError_t error = device::AllowSharedBytes(SmallLinearKernel<kTokenTiles>, shared_bytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
   const auto blocks = static_cast<unsigned>(linear.plan.slices * linear.plan.blocks_per_slice);
@@ -304,7 +323,7 @@ SplitPlan PlanSmallLinear(int outputs, int inputs, int rows, int num_sms) {
   const int groups = inputs / kGroupInputs;
   int slices = 1;
   while (slices < groups &&
-         (groups % slices != 0 || SharedBytes(inputs / slices, rows) > kMaxSharedBytes)) {
+         (groups % slices != 0 || BytesOfX(inputs / slices, rows) > kMaxBytesOfX)) {
     ++slices;
   }
   return MakeSplitPlan(outputs, inputs, slices, num_sms, kTileOutputs);
