@@ -13,7 +13,7 @@ class Fiber {
   // Below the stack lies a page that faults.
   static constexpr size_t kStackBytes = 64 * 1024;
   // So many fibers can be at a time.
-  static constexpr size_t kMaxFibers = 1024;
+  static constexpr size_t kMaxFibers = 16 * 1024;
 
   // Whether an address is on some fiber's stack.
   static bool IsOnStack(const void* address) {

@@ -54,6 +54,7 @@ const char* cudaGetErrorName(cudaError_t error) {
     SLUICE_NAME(cudaErrorIllegalState)
     SLUICE_NAME(cudaErrorNotReady)
     SLUICE_NAME(cudaErrorIllegalAddress)
+    SLUICE_NAME(cudaErrorPeerAccessAlreadyEnabled)
     SLUICE_NAME(cudaErrorLaunchFailure)
     SLUICE_NAME(cudaErrorNotSupported)
     SLUICE_NAME(cudaErrorStreamCaptureUnsupported)
@@ -151,6 +152,25 @@ cudaError_t cudaDeviceGetPCIBusId(char* id, int size, int device) {
   if (!IsDevice(device)) return Report(cudaErrorInvalidDevice);
   std::snprintf(id, static_cast<size_t>(size), "0000:%02x:00.0", device);
   return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetByPCIBusId(int* device, const char* id) {
+  unsigned number = 0;
+  if (std::sscanf(id, "0000:%x:00.0", &number) != 1) return Report(cudaErrorInvalidValue);
+  if (!IsDevice(static_cast<int>(number))) return Report(cudaErrorInvalidDevice);
+  *device = static_cast<int>(number);
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
+  if (!IsDevice(device) || !IsDevice(peer)) return Report(cudaErrorInvalidDevice);
+  *can = device != peer && TheSettings().peer_access ? 1 : 0;
+  return cudaSuccess;
+}
+
+// All memory is every device's here, before this call too.
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned) {
+  return IsDevice(peer) && peer != current_device ? cudaSuccess : Report(cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {

@@ -114,6 +114,17 @@ cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
 
 cudaError_t cudaFreeHost(void* pointer) { return FreeAfterWork(pointer, MemoryKind::kPinned); }
 
+// Memory is of one process here.
+cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t* handle, void* pointer) {
+  if (Find(pointer, 1).begin != pointer) return Report(cudaErrorInvalidValue);
+  *handle = {};
+  return cudaSuccess;
+}
+cudaError_t cudaIpcOpenMemHandle(void**, cudaIpcMemHandle_t, unsigned) {
+  return Report(cudaErrorNotSupported);
+}
+cudaError_t cudaIpcCloseMemHandle(void*) { return Report(cudaErrorNotSupported); }
+
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
   const Placement placement = Find(pointer, 1);
   *attributes = {};

@@ -119,7 +119,9 @@ void WaitForAllStreams() {
   {
     const std::lock_guard<std::mutex> lock(runtime.mutex);
     marks.push_back(LastOf(runtime.default_queue));
-    for (const cudaStream_t stream : runtime.streams) marks.push_back(LastOf(stream->queue));
+    for (const cudaStream_t stream : runtime.streams) {
+      if (stream->device == CurrentDevice()) marks.push_back(LastOf(stream->queue));
+    }
   }
   for (const Mark& mark : marks) mark.Wait();
 }
@@ -156,7 +158,8 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   Runtime& runtime = TheRuntime();
-  *stream = new CUstream_st{.waits_for_default_stream = flags != cudaStreamNonBlocking};
+  *stream = new CUstream_st{.waits_for_default_stream = flags != cudaStreamNonBlocking,
+                            .device = CurrentDevice()};
   const std::lock_guard<std::mutex> lock(runtime.mutex);
   runtime.streams.push_back(*stream);
   return cudaSuccess;

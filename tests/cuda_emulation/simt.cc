@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "tests/cuda_emulation/block_barriers.h"
@@ -69,7 +71,8 @@ struct Thread {
   Warp* warp = nullptr;
   uint32_t lane_bit = 0;
   State state = State::kEnded;
-  Place place;  // where it waits
+  bool waited = false;  // its last turn ended in WaitTurn
+  Place place;          // where it waits
   // The warp operation it waits for.
   uint32_t mask = 0;
   WarpWork work = nullptr;
@@ -91,6 +94,16 @@ struct Warp {
   Thread* lanes[kWarpLanes] = {};
   uint32_t alive = 0;    // lanes that there are and that have not ended
   uint32_t waiting = 0;  // for a warp operation
+};
+
+// One block of the grid: what has to be kept while it is set aside, waiting for memory.
+struct Block {
+  uint3 index = {};
+  std::vector<std::unique_ptr<Thread>> threads;  // as many as the largest block so far
+  Warp warps[kMaxBlockThreads / kWarpLanes];
+  int num_alive = 0;
+  int num_at_barrier = 0;
+  std::vector<uint8_t> shared;  // while it is set aside
 };
 
 // xorshift64*
@@ -137,6 +150,17 @@ class SharedMemory {
       std::memset(sluice_static_shared_begin, kPoison,
                   static_cast<size_t>(sluice_static_shared_end - sluice_static_shared_begin));
     }
+  }
+  // What the block has in it, for the time that it is set aside.
+  std::vector<uint8_t> Save() const {
+    std::vector<uint8_t> saved(data_, data_ + bytes_);
+    saved.insert(saved.end(), sluice_static_shared_begin, sluice_static_shared_end);
+    return saved;
+  }
+  void Restore(const std::vector<uint8_t>& saved) {
+    std::copy_n(saved.begin(), bytes_, data_);
+    std::copy(saved.begin() + static_cast<std::ptrdiff_t>(bytes_), saved.end(),
+              sluice_static_shared_begin);
   }
   bool GuardsHold() const {
     // Far below, nothing of this launch's size would land.
@@ -206,13 +230,11 @@ struct Machine {
   std::mutex mutex;  // held while a grid runs
   uint64_t seed = SeedOfEnvironment();
   SharedMemory shared;
-  std::vector<std::unique_ptr<Thread>> threads;  // of the largest block so far
-  Warp warps[kMaxBlockThreads / kWarpLanes];
+  std::vector<std::unique_ptr<Block>> idle;  // for the next one
   const GridConfig* config = nullptr;
   const std::function<void()>* body = nullptr;
-  int num_threads = 0;  // of the block
-  int num_alive = 0;
-  int num_at_barrier = 0;
+  int num_threads = 0;     // of a block
+  Block* block = nullptr;  // that runs, or ran last
   Thread* current = nullptr;
   // Allocations that the grid has used, so that they are found fast.
   const Range image = OwnImage();
@@ -304,15 +326,15 @@ void DoWork(const Thread& thread) {
 }
 
 bool BarrierComplete() {
-  const Machine& machine = TheMachine();
-  return machine.num_at_barrier > 0 && machine.num_at_barrier == machine.num_alive;
+  const Block& block = *TheMachine().block;
+  return block.num_at_barrier > 0 && block.num_at_barrier == block.num_alive;
 }
 
 void OpenBarrier() {
   Machine& machine = TheMachine();
   const Place* first = nullptr;
   for (int i = 0; i < machine.num_threads; ++i) {
-    Thread& thread = *machine.threads[static_cast<size_t>(i)];
+    Thread& thread = *machine.block->threads[static_cast<size_t>(i)];
     if (thread.state != State::kAtBarrier) continue;
     if (first == nullptr) first = &thread.place;
     if (thread.place.line() != first->line() || thread.place.file_name() != first->file_name()) {
@@ -322,11 +344,10 @@ void OpenBarrier() {
     }
     thread.state = State::kReady;
   }
-  machine.num_at_barrier = 0;
+  machine.block->num_at_barrier = 0;
 }
 
 void EndThread() {
-  Machine& machine = TheMachine();
   Thread& thread = Current();
   if (!thread.products.empty()) {
     Fail("a thread ends while products are under way", Place::current());
@@ -335,7 +356,7 @@ void EndThread() {
     Fail("a thread of a chained kernel ended without WaitForPrevious", Place::current());
   }
   thread.state = State::kEnded;
-  --machine.num_alive;
+  --TheMachine().block->num_alive;
   if (BarrierComplete()) OpenBarrier();
   Warp& warp = *thread.warp;
   warp.alive &= ~thread.lane_bit;
@@ -354,7 +375,7 @@ void EndThread() {
   const char* last_file = nullptr;
   unsigned last_line = 0;
   for (int i = 0; i < machine.num_threads; ++i) {
-    const Thread& thread = *machine.threads[static_cast<size_t>(i)];
+    const Thread& thread = *machine.block->threads[static_cast<size_t>(i)];
     if (thread.state == State::kEnded || thread.state == State::kReady) continue;
     if (thread.place.line() == last_line && thread.place.file_name() == last_file) continue;
     last_line = thread.place.line();
@@ -369,7 +390,7 @@ void EndThread() {
 
 // ---- the schedule
 
-// One turn for each lane that can go on. False if none can.
+// One turn for each lane that can go on. False if none got further than to wait for memory.
 bool RunWarp(int warp, Draws& draws) {
   Machine& machine = TheMachine();
   const int behind = machine.num_threads - warp * kWarpLanes;
@@ -379,31 +400,35 @@ bool RunWarp(int warp, Draws& draws) {
   bool any = false;
   for (int i = 0; i < lanes; ++i) {
     const int lane = (backwards ? start + lanes - i : start + i) % lanes;
-    Thread& thread = *machine.warps[warp].lanes[lane];
+    Thread& thread = *machine.block->warps[warp].lanes[lane];
     if (thread.state == State::kAtCondition && thread.holds(thread.what)) {
       thread.state = State::kReady;
     }
     if (thread.state != State::kReady) continue;
-    any = true;
+    thread.waited = false;
     machine.current = &thread;
     threadIdx = thread.index;
     thread.fiber.Resume();
+    any |= !thread.waited;
   }
   return any;
 }
 
-void RunBlock(Draws& draws) {
+void StartBlock(Block& block) {
   Machine& machine = TheMachine();
   machine.shared.Poison();
-  machine.num_alive = machine.num_threads;
-  machine.num_at_barrier = 0;
+  while (block.threads.size() < static_cast<size_t>(machine.num_threads)) {
+    block.threads.push_back(std::make_unique<Thread>());
+  }
+  block.num_alive = machine.num_threads;
+  block.num_at_barrier = 0;
   for (int i = 0; i < machine.num_threads; ++i) {
-    Thread& thread = *machine.threads[static_cast<size_t>(i)];
+    Thread& thread = *block.threads[static_cast<size_t>(i)];
     const auto number = static_cast<unsigned>(i);
     thread.number = i;
     thread.index = {number % blockDim.x, number / blockDim.x % blockDim.y,
                     number / blockDim.x / blockDim.y};
-    Warp& warp = machine.warps[i / kWarpLanes];
+    Warp& warp = block.warps[i / kWarpLanes];
     if (i % kWarpLanes == 0) warp = {};
     thread.warp = &warp;
     thread.lane_bit = 1u << i % kWarpLanes;
@@ -423,8 +448,23 @@ void RunBlock(Draws& draws) {
         },
         nullptr);
   }
+}
+
+bool WaitsForMemory(const Block& block, int num_threads) {
+  for (int i = 0; i < num_threads; ++i) {
+    const Thread& thread = *block.threads[static_cast<size_t>(i)];
+    if (thread.state == State::kReady && thread.waited) return true;
+  }
+  return false;
+}
+
+// Until its threads have ended; false when all that could go on wait for memory.
+bool RunBlock(Block& block, Draws& draws) {
+  Machine& machine = TheMachine();
+  machine.block = &block;
+  blockIdx = block.index;
   const int num_warps = (machine.num_threads + kWarpLanes - 1) / kWarpLanes;
-  while (machine.num_alive > 0) {
+  while (block.num_alive > 0) {
     bool any = false;
     const auto start = draws.Below(static_cast<uint32_t>(num_warps));
     for (int i = 0; i < num_warps; ++i) {
@@ -435,43 +475,75 @@ void RunBlock(Draws& draws) {
       any |= ran;
       while (far && ran) ran = RunWarp(warp, draws);
     }
-    if (!any) ReportDeadlock();
+    if (any) continue;
+    if (!WaitsForMemory(block, machine.num_threads)) ReportDeadlock();
+    machine.current = nullptr;
+    block.shared = machine.shared.Save();
+    return false;
   }
   machine.current = nullptr;
   EndBlockOfBarriers();
   if (!machine.shared.GuardsHold()) {
     Fail("the block wrote around its dynamic shared memory", Place::current());
   }
+  return true;
 }
 
-}  // namespace
-
-void RunGrid(const GridConfig& config, const std::function<void()>& body) {
+// REQUIRES: the mutex.
+void EnterGrid(const GridConfig& config, const std::function<void()>& body) {
   Machine& machine = TheMachine();
-  const std::lock_guard<std::mutex> lock(machine.mutex);
-  InstallFaultHandler();
   machine.config = &config;
   machine.body = &body;
   machine.num_threads = static_cast<int>(config.block.x * config.block.y * config.block.z);
-  while (machine.threads.size() < static_cast<size_t>(machine.num_threads)) {
-    machine.threads.push_back(std::make_unique<Thread>());
-  }
   machine.shared.Resize(config.shared_bytes);
   std::fill(std::begin(machine.ranges), std::end(machine.ranges), Range{});
   const auto* arguments = static_cast<const uint8_t*>(config.arguments);
   machine.arguments = {arguments, arguments + config.argument_bytes};
   blockDim = config.block;
   gridDim = config.grid;
+}
+
+std::unique_ptr<Block> TakeBlock() {
+  auto& idle = TheMachine().idle;
+  if (idle.empty()) return std::make_unique<Block>();
+  std::unique_ptr<Block> block = std::move(idle.back());
+  idle.pop_back();
+  return block;
+}
+
+}  // namespace
+
+void RunGrid(const GridConfig& config, const std::function<void()>& body) {
+  Machine& machine = TheMachine();
+  std::unique_lock<std::mutex> lock(machine.mutex);
+  InstallFaultHandler();
+  EnterGrid(config, body);
   Draws draws(machine.seed);
   const uint64_t num_blocks = uint64_t{gridDim.x} * gridDim.y * gridDim.z;
   const uint64_t start = draws.Below(static_cast<uint32_t>(num_blocks));
   const bool backwards = draws.Below(2) == 1;
+  std::vector<std::unique_ptr<Block>> waiting;  // all of them together, as if on a GPU
   for (uint64_t i = 0; i < num_blocks; ++i) {
-    const uint64_t block = (backwards ? start + num_blocks - i : start + i) % num_blocks;
-    blockIdx = {static_cast<unsigned>(block % gridDim.x),
-                static_cast<unsigned>(block / gridDim.x % gridDim.y),
-                static_cast<unsigned>(block / gridDim.x / gridDim.y)};
-    RunBlock(draws);
+    const uint64_t number = (backwards ? start + num_blocks - i : start + i) % num_blocks;
+    std::unique_ptr<Block> block = TakeBlock();
+    block->index = {static_cast<unsigned>(number % gridDim.x),
+                    static_cast<unsigned>(number / gridDim.x % gridDim.y),
+                    static_cast<unsigned>(number / gridDim.x / gridDim.y)};
+    StartBlock(*block);
+    (RunBlock(*block, draws) ? machine.idle : waiting).push_back(std::move(block));
+  }
+  while (!waiting.empty()) {
+    machine.config = nullptr;
+    lock.unlock();
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    lock.lock();
+    EnterGrid(config, body);
+    std::erase_if(waiting, [&](std::unique_ptr<Block>& block) {
+      machine.shared.Restore(block->shared);
+      if (!RunBlock(*block, draws)) return false;
+      machine.idle.push_back(std::move(block));
+      return true;
+    });
   }
   machine.config = nullptr;
 }
@@ -487,8 +559,7 @@ int Lane() { return Current().number % kWarpLanes; }
 uint8_t* DynamicShared() { return TheMachine().shared.data(); }
 
 void BlockBarrier(Place place) {
-  Machine& machine = TheMachine();
-  ++machine.num_at_barrier;
+  ++TheMachine().block->num_at_barrier;
   Thread& thread = Current();
   thread.state = State::kAtBarrier;
   thread.place = place;
@@ -497,6 +568,12 @@ void BlockBarrier(Place place) {
   } else {
     thread.fiber.Suspend();
   }
+}
+
+void WaitTurn() {
+  Thread& thread = Current();
+  thread.waited = true;
+  thread.fiber.Suspend();
 }
 
 void WarpOperation(uint32_t mask, WarpWork work, void* operand, Place place) {

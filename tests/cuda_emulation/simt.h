@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // CUDA's SIMT model on one CPU thread. Blocks of a grid run one after the other; the threads of a
-// block are fibers, which give way at barriers and warp operations only. Blocks, warps, and lanes
+// block are fibers, which give way at barriers and warp operations only. (A block whose threads
+// all wait for memory to change is set aside while others, of this grid and then of other streams'
+// grids, get their turns.) Blocks, warps, and lanes
 // within a warp take their turns in an order drawn from SetSchedulingSeed, so that what is right
 // only in one order does not stay right for long.
 //
@@ -9,7 +11,7 @@
 // memory that a GPU does not see. Shared memory is NaN (0xff) before each block.
 //
 // Kernels use this through tests/cuda_emulation/include and kernels/device. Only one grid runs at a
-// time, whichever threads ask.
+// time, whichever threads ask; one that waits for memory lets the next one in.
 #pragma once
 
 #include <cstddef>
@@ -54,6 +56,9 @@ uint8_t* DynamicShared();
 
 // Until every thread of the block that has not ended is here.
 void BlockBarrier(Place place);
+
+// In a loop that waits for another grid, or the host, to change memory: lets the others go on.
+void WaitTurn();
 
 // A warp operation: waits for the lanes of mask that have not ended; the last to come does the
 // work for all of them. operands[i]: what lane i brought, null if it takes no part.

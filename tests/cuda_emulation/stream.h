@@ -77,6 +77,7 @@ struct CUstream_st {
   const std::shared_ptr<sluice::cuda_emulation::WorkQueue> queue =
       std::make_shared<sluice::cuda_emulation::WorkQueue>();
   const bool waits_for_default_stream;
+  const int device;
   CUgraph_st* capture = nullptr;
   bool began_capture = false;
 };

@@ -24,6 +24,6 @@ bool IsCapturing(cudaStream_t stream);
 cudaError_t RefuseWhileCapturing();
 
 void WaitForStream(cudaStream_t stream);
-void WaitForAllStreams();
+void WaitForAllStreams();  // of the current device
 
 }  // namespace sluice::cuda_emulation
