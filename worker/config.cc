@@ -35,11 +35,16 @@ ABSL_FLAG(int, max_model_len, 0,
 ABSL_FLAG(std::string, rope_scaling, "",
           "JSON in place of config.json's rope_scaling, such as "
           "{\"rope_type\":\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":32768}.");
-ABSL_FLAG(std::string, device, "auto",
-          "auto, cpu or cuda. auto takes the GPUs where there are some that this build runs on, and "
-          "else the CPU, saying why. Rank r takes GPU r of those that CUDA_VISIBLE_DEVICES leaves.");
+ABSL_FLAG(
+    std::string, device, "auto",
+    "auto, cpu or cuda. auto takes the GPUs where there are some that this build runs on, and "
+    "else the CPU, saying why. Rank r takes GPU r of those that CUDA_VISIBLE_DEVICES leaves.");
 ABSL_FLAG(int, tp_size, 1,
           "Tensor-parallel ranks, one process each. Must divide the model's heads and 128-groups.");
+ABSL_FLAG(
+    std::string, all_reduce, "auto",
+    "How ranks on GPUs sum: auto, small sums over the GPUs' peer memory and large ones through "
+    "NCCL; nccl; or peer, which refuses to start where GPUs do not reach each other's memory.");
 ABSL_FLAG(int, rank, -1,
           "Run as this one rank of a group. Below 0: launch all ranks of the group on this host.");
 ABSL_FLAG(std::string, leader, "", "host:port of rank 0, for a rank above 0.");
@@ -51,8 +56,7 @@ ABSL_FLAG(int, grpc_port, 50061,
           "metrics=HOST:PORT\" on standard output says which.");
 ABSL_FLAG(int, metrics_port, 9100,
           "Port of rank 0's Prometheus metrics; rank r has this plus r. 0: any free ones.");
-ABSL_FLAG(int, max_num_seqs, 0,
-          "Most sequences that run at once. 0: 64 on the CPU, 256 on a GPU.");
+ABSL_FLAG(int, max_num_seqs, 0, "Most sequences that run at once. 0: 64 on the CPU, 256 on a GPU.");
 ABSL_FLAG(
     int, max_batched_tokens, 0,
     "Most tokens in one step, decodes and prefill chunks together. 0: 128 on the CPU; on a GPU "
@@ -109,6 +113,7 @@ constexpr const char* kFlags[] = {"model",
                                   "rope_scaling",
                                   "device",
                                   "tp_size",
+                                  "all_reduce",
                                   "rank",
                                   "leader",
                                   "listen",
@@ -299,10 +304,19 @@ absl::Status FillModel(WorkerOptions& options) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<AllReduceMode> ParseAllReduce(const std::string& text) {
+  if (text == "auto") return AllReduceMode::kAuto;
+  if (text == "nccl") return AllReduceMode::kNccl;
+  if (text == "peer") return AllReduceMode::kPeer;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--all-reduce '", text, "': must be auto, nccl or peer"));
+}
+
 absl::Status FillGroup(WorkerOptions& options) {
   options.rank = absl::GetFlag(FLAGS_rank);
   options.tp_size = absl::GetFlag(FLAGS_tp_size);
   options.leader = absl::GetFlag(FLAGS_leader);
+  SLUICE_ASSIGN_OR_RETURN(options.all_reduce, ParseAllReduce(absl::GetFlag(FLAGS_all_reduce)));
   options.listen = absl::GetFlag(FLAGS_listen);
   options.grpc_port = absl::GetFlag(FLAGS_grpc_port);
   options.metrics_port = absl::GetFlag(FLAGS_metrics_port);
@@ -350,8 +364,7 @@ absl::Status FillLimits(WorkerOptions& options) {
   }
   // What is 0 here, and how the two go together, ResolveDevice settles.
   SLUICE_RETURN_IF_ERROR(CheckRange("max-num-seqs", options.max_num_seqs, 0, 4096));
-  SLUICE_RETURN_IF_ERROR(
-      CheckRange("max-batched-tokens", options.max_batched_tokens, 0, 1 << 16));
+  SLUICE_RETURN_IF_ERROR(CheckRange("max-batched-tokens", options.max_batched_tokens, 0, 1 << 16));
   options.max_prefill_tokens = options.max_batched_tokens;
   SLUICE_RETURN_IF_ERROR(
       CheckRange("max-queued-requests", options.max_queued_requests, 0, 1 << 20));

@@ -2,9 +2,11 @@
 // Times the collectives of a step over GPUs, one process a GPU, as decode steps run them: captured
 // in a graph, one after the other. Prints one JSON object: for each size the time of one operation,
 // the median of the graph's launches and the lowest, and the bandwidth of the links that it makes
-// (2 (n - 1) / n bytes a byte of an all-reduce).
+// (2 (n - 1) / n bytes a byte of an all-reduce). All-reduces are timed on each path
+// (worker/parallel/all_reduce_path.h, whose table this is for), those of a linear's output with the
+// summing of the pieces that down leaves for so many rows.
 //
-//   collective_bench [--ranks=2]
+//   collective_bench [--ranks=2] [--buffer-mib=64]
 //
 // Needs libnccl.so.2 where the worker looks for it (docs/operations.md). Beside an unpacked
 // package: LD_LIBRARY_PATH=lib collective_bench.
@@ -19,10 +21,14 @@
 #include <string>
 #include <vector>
 
+#include "kernels/awq/small_linear.h"
+#include "kernels/collective/peer_all_reduce.h"
 #include "tests/support/rank_processes.h"
 #include "worker/parallel/device_group.h"
+#include "worker/parallel/nccl_communicator.h"
 #include "worker/parallel/nccl_environment.h"
 #include "worker/parallel/nccl_library.h"
+#include "worker/parallel/peer_communicator.h"
 
 namespace sluice::worker {
 namespace {
@@ -80,7 +86,22 @@ Times Measure(cudaStream_t stream, const std::function<absl::Status()>& operatio
   return {times[times.size() / 2], times.front()};
 }
 
-int Run(int rank, int world_size, SharedTexts& texts) {
+constexpr struct {
+  AllReducePath path;
+  const char* name;
+} kPaths[] = {{AllReducePath::kNccl, "nccl"},
+              {AllReducePath::kOneShot, "one_shot"},
+              {AllReducePath::kTwoShot, "two_shot"}};
+
+bool Fits(AllReducePath path, int world_size, int64_t count, int64_t buffer_bytes) {
+  using kernels::collective::PeerAlgorithm;
+  const auto algorithm =
+      path == AllReducePath::kOneShot ? PeerAlgorithm::kOneShot : PeerAlgorithm::kTwoShot;
+  return path == AllReducePath::kNccl ||
+         kernels::collective::PeerVectors(algorithm, world_size, count) * 16 <= buffer_bytes;
+}
+
+int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
   Check(cudaSetDevice(rank));
   const auto library = NcclLibrary::Open();
   Check(library.status());
@@ -89,9 +110,15 @@ int Run(int rank, int world_size, SharedTexts& texts) {
     Check(id.status());
     texts.Publish(0, *id);
   }
-  auto group = StartDeviceCommunicator(rank, rank, world_size, texts.Wait(0));
-  Check(group.status());
-  Check((*group)->WaitReady());
+  NcclOptions options;
+  options.rank = rank;
+  options.world_size = world_size;
+  options.device = rank;
+  auto nccl = NcclCommunicator::Start(library.value(), texts.Wait(0), options);
+  Check(nccl.status());
+  PeerCommunicator group(*std::move(nccl), {.buffer_bytes = buffer_bytes, .device = rank});
+  Check(group.WaitReady());
+  if (rank == 0) std::fprintf(stderr, "%s\n", group.Describe().c_str());
 
   constexpr int64_t kMost = 40 << 20;
   cudaStream_t stream = nullptr;
@@ -109,34 +136,55 @@ int Run(int rank, int world_size, SharedTexts& texts) {
   if (prints) {
     std::printf(
         "{\"bench\": \"collective\", \"gpu\": \"%s\", \"ranks\": %d, \"nccl\": %d, \"runs\": [",
-        properties.name, world_size, (*library)->version());
+        properties.name, world_size, library.value()->version());
   }
   const char* separator = "";
-  const auto report = [&](const char* what, int64_t bytes, const Times& times, double factor) {
+  const auto report = [&](const char* what, const char* path, int64_t bytes, const Times& times,
+                          double factor) {
     if (!prints) return;
     std::printf(
-        "%s\n {\"operation\": \"%s\", \"bytes\": %lld, \"median_us\": %.2f, \"least_us\": %.2f, "
-        "\"gb_per_s\": %.1f}",
-        separator, what, static_cast<long long>(bytes), times.median_us, times.least_us,
+        "%s\n {\"operation\": \"%s\", \"path\": \"%s\", \"bytes\": %lld, \"median_us\": %.2f, "
+        "\"least_us\": %.2f, \"gb_per_s\": %.1f}",
+        separator, what, path, static_cast<long long>(bytes), times.median_us, times.least_us,
         factor * static_cast<double>(bytes) / times.median_us / 1e3);
     separator = ",";
   };
   const double all_reduce_factor = 2.0 * (world_size - 1) / world_size;
+  const auto measure = [&](const char* what, const kernels::awq::LinearOutput& part, float* out) {
+    const int64_t count = int64_t{part.rows} * part.outputs;
+    for (const auto& [path, name] : kPaths) {
+      if (path != AllReducePath::kNccl && !group.has_peers()) continue;
+      if (!Fits(path, world_size, count, buffer_bytes)) continue;
+      const Times times =
+          Measure(stream, [&, path = path] { return group.AllReduceOn(path, part, out, stream); });
+      report(what, name, count * 4, times, all_reduce_factor);
+    }
+  };
   // 10 KB is bf16's row of hidden size 5,120; ours are f32: 20 KB a row.
-  for (const int64_t bytes :
-       {int64_t{10} << 10, int64_t{20} << 10, int64_t{80} << 10, int64_t{320} << 10,
-        int64_t{640} << 10, int64_t{2560} << 10, int64_t{10} << 20, kMost}) {
-    const Times times =
-        Measure(stream, [&] { return (*group)->AllReduceSum(data, bytes / 4, stream); });
-    report("all_reduce", bytes, times, all_reduce_factor);
+  for (const int64_t kib : {10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10240, 40960}) {
+    kernels::awq::LinearOutput part;
+    part.float_values = data;
+    part.rows = 1;
+    part.outputs = static_cast<int>(kib * 256);
+    measure("all_reduce", part, data);
+  }
+  constexpr int kHidden = 5120;
+  constexpr int kIntermediate = 17408;
+  for (const int rows : {1, 4, 8, 16}) {
+    kernels::awq::LinearOutput part;
+    part.rows = rows;
+    part.outputs = kHidden;
+    part.plan = kernels::awq::PlanSmallLinear(kHidden, kIntermediate / world_size, rows,
+                                              properties.multiProcessorCount);
+    part.partials = data;
+    measure("linear_all_reduce", part, data + part.plan.PartialFloats(rows, kHidden));
   }
   const Times gather = Measure(stream, [&] {
-    return (*group)->GatherToRoot(data, rank == 0 ? gathered : nullptr, logits, stream);
+    return group.GatherToRoot(data, rank == 0 ? gathered : nullptr, logits, stream);
   });
-  report("gather", logits * 4, gather, world_size - 1);
-  const Times broadcast =
-      Measure(stream, [&] { return (*group)->Broadcast(data, 16 * 4, stream); });
-  report("broadcast", int64_t{16} * 4, broadcast, 1);
+  report("gather", "nccl", logits * 4, gather, world_size - 1);
+  const Times broadcast = Measure(stream, [&] { return group.Broadcast(data, 16 * 4, stream); });
+  report("broadcast", "nccl", int64_t{16} * 4, broadcast, 1);
   if (prints) std::printf("\n]}\n");
   return 0;
 }
@@ -146,16 +194,20 @@ int Run(int rank, int world_size, SharedTexts& texts) {
 
 int main(int argc, char** argv) {
   int ranks = 2;
+  int64_t buffer_mib = 64;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
-    if (argument.rfind("--ranks=", 0) != 0) {
-      std::fprintf(stderr, "usage: collective_bench [--ranks=2]\n");
+    if (argument.rfind("--ranks=", 0) == 0) {
+      ranks = std::max(2, std::atoi(argument.c_str() + 8));
+    } else if (argument.rfind("--buffer-mib=", 0) == 0) {
+      buffer_mib = std::max(1, std::atoi(argument.c_str() + 13));
+    } else {
+      std::fprintf(stderr, "usage: collective_bench [--ranks=2] [--buffer-mib=64]\n");
       return 2;
     }
-    ranks = std::max(2, std::atoi(argument.c_str() + 8));
   }
   for (const auto& entry : sluice::worker::kNcclEnvironment) setenv(entry.name, entry.value, 0);
   sluice::SharedTexts texts;
   return sluice::RunRankProcesses(
-      ranks, [&](int rank) { return sluice::worker::Run(rank, ranks, texts); });
+      ranks, [&](int rank) { return sluice::worker::Run(rank, ranks, buffer_mib << 20, texts); });
 }

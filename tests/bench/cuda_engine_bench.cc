@@ -5,7 +5,8 @@
 // give, and the fraction of it; for decoding also how long the device was idle between steps.
 // Prints JSON.
 //
-//   cuda_engine_bench [--tp-size=1] [--bandwidth=3.0e12] [--flops=7.9e14] [--only=REGEX]
+//   cuda_engine_bench [--tp-size=1] [--all-reduce=auto|nccl|peer] [--bandwidth=3.0e12]
+//                     [--flops=7.9e14] [--only=REGEX]
 //
 // Positions are YaRN's, which reach 131,072; that costs nothing at other lengths.
 //
@@ -29,7 +30,7 @@
 #include "tests/support/qwen3_14b_config.h"
 #include "worker/engine/engine.h"
 #include "worker/executor/cuda/cuda_executor.h"
-#include "worker/parallel/nccl_communicator.h"
+#include "worker/parallel/device_group.h"
 #include "worker/parallel/nccl_environment.h"
 
 namespace sluice::worker {
@@ -201,7 +202,8 @@ constexpr double kAttentionFlopsPerPair = 4.0 * 40 * 128 * 40;  // a query and a
 
 class Bench {
  public:
-  Bench(int tp_size, const Limits& limits) : tp_size_(tp_size), limits_(limits) {
+  Bench(int tp_size, AllReduceMode all_reduce, const Limits& limits)
+      : tp_size_(tp_size), all_reduce_(all_reduce), limits_(limits) {
     const std::string dir = testing::WriteQwen3_14BConfig(
         std::filesystem::temp_directory_path() / ("cuda_engine_bench." + std::to_string(getpid())));
     auto folder = ModelFolder::Open(
@@ -271,13 +273,11 @@ class Bench {
       return;
     }
     for (const auto& entry : kNcclEnvironment) setenv(entry.name, entry.value, 0);
-    const auto library = NcclLibrary::Open();
-    Check(library.status());
-    const auto id = NcclCommunicator::MakeUniqueId(**library);
+    const auto id = MakeDeviceGroupId();
     Check(id.status());
     for (int rank = 0; rank < tp_size_; ++rank) {
-      auto communicator = NcclCommunicator::Start(
-          *library, *id, {.rank = rank, .world_size = tp_size_, .device = rank});
+      auto communicator =
+          StartDeviceCommunicator(/*device=*/rank, rank, tp_size_, *id, all_reduce_);
       Check(communicator.status());
       communicators_.push_back(*std::move(communicator));
     }
@@ -348,6 +348,7 @@ class Bench {
   }
 
   const int tp_size_;
+  const AllReduceMode all_reduce_;
   const Limits limits_;
   double load_seconds_ = 0.0;
   std::shared_ptr<const ModelFolder> folder_;
@@ -363,6 +364,7 @@ class Bench {
 
 int Main(int argc, char** argv) {
   int tp_size = 1;
+  AllReduceMode all_reduce = AllReduceMode::kAuto;
   Limits limits;
   std::string only = ".*";
   for (int i = 1; i < argc; ++i) {
@@ -372,6 +374,10 @@ int Main(int argc, char** argv) {
     const std::string value = equals == std::string::npos ? "" : argument.substr(equals + 1);
     if (name == "--tp-size") {
       tp_size = std::atoi(value.c_str());
+    } else if (name == "--all-reduce") {
+      all_reduce = value == "nccl"   ? AllReduceMode::kNccl
+                   : value == "peer" ? AllReduceMode::kPeer
+                                     : AllReduceMode::kAuto;
     } else if (name == "--bandwidth") {
       limits.bandwidth = std::atof(value.c_str());
     } else if (name == "--flops") {
@@ -383,7 +389,7 @@ int Main(int argc, char** argv) {
     }
   }
   if (tp_size < 1) Fail("--tp-size must be at least 1");
-  Bench bench(tp_size, limits);
+  Bench bench(tp_size, all_reduce, limits);
   std::printf("{\"bench\": \"cuda_engine\", \"load_seconds\": %.2f, \"cases\": [",
               bench.load_seconds());
   const std::regex wanted(only);

@@ -21,8 +21,10 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
+#include "kernels/awq/linear_output.h"
 
 namespace sluice::worker {
 
@@ -36,9 +38,14 @@ class DeviceCommunicator {
   // takes about a second and goes on beside whatever the caller does first. CANCELLED after Abort.
   virtual absl::Status WaitReady() { return absl::OkStatus(); }
 
-  // data ([count]) becomes the sum over ranks, elementwise, with the same bits on every rank and
-  // for the same operands the same bits every time.
+  // data ([count], aligned to 16 bytes) becomes the sum over ranks, elementwise, with the same bits
+  // on every rank and for the same operands the same bits every time.
   virtual absl::Status AllReduceSum(float* data, int64_t count, cudaStream_t stream) = 0;
+
+  // The same of what a linear has left, in pieces or whole: out ([rows][outputs], aligned to 16
+  // bytes) becomes the sum over ranks of part, which may be out itself.
+  virtual absl::Status AllReduceLinear(const kernels::awq::LinearOutput& part, float* out,
+                                       cudaStream_t stream);
 
   // Rank 0's out ([world_size][count], rank by rank) receives every rank's local ([count]); other
   // ranks pass nullptr. local and out do not overlap, except that rank 0's local may be out itself.
@@ -56,6 +63,9 @@ class DeviceCommunicator {
   // values), and later calls return CANCELLED. It tells no peer: each rank of the group is
   // aborted by its own process. Thread safe; returns at once, the streams end a moment later.
   virtual void Abort() = 0;
+
+  // How sums travel, for the log; once WaitReady has returned.
+  virtual std::string Describe() const { return ""; }
 };
 
 // For tp-size 1: nobody to wait for, and so nothing to abort.

@@ -7,6 +7,7 @@
 #include "proto/wire/status_macros.h"
 #include "worker/parallel/nccl_communicator.h"
 #include "worker/parallel/nccl_library.h"
+#include "worker/parallel/peer_communicator.h"
 
 namespace sluice::worker {
 namespace {
@@ -23,7 +24,8 @@ absl::StatusOr<std::string> MakeDeviceGroupId() {
 
 absl::StatusOr<std::unique_ptr<DeviceCommunicator>> StartDeviceCommunicator(int device, int rank,
                                                                             int world_size,
-                                                                            const std::string& id) {
+                                                                            const std::string& id,
+                                                                            AllReduceMode mode) {
   if (world_size == 1) return std::make_unique<SingleDeviceCommunicator>();
   SLUICE_ASSIGN_OR_RETURN(auto library, NcclLibrary::Open());
   NcclOptions options;
@@ -31,7 +33,9 @@ absl::StatusOr<std::unique_ptr<DeviceCommunicator>> StartDeviceCommunicator(int 
   options.world_size = world_size;
   options.device = device;
   options.init_timeout = rank == 0 ? kLeaderTimeout : std::chrono::milliseconds(0);
-  return NcclCommunicator::Start(std::move(library), id, options);
+  SLUICE_ASSIGN_OR_RETURN(auto nccl, NcclCommunicator::Start(std::move(library), id, options));
+  return std::make_unique<PeerCommunicator>(std::move(nccl),
+                                            PeerOptions{.mode = mode, .device = device});
 }
 
 }  // namespace sluice::worker

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/service/cuda_executor_factory.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -30,8 +32,8 @@ CudaExecutorOptions MakeCudaExecutorOptions(const WorkerOptions& options, const 
   executor.max_model_len = model.limits.max_model_len;
   // Each row samples once, and again after each of its drafts.
   executor.max_logits =
-      options.max_num_seqs + std::min(options.max_num_seqs, options.speculation_max_rows) *
-                                 options.speculative_tokens;
+      options.max_num_seqs +
+      std::min(options.max_num_seqs, options.speculation_max_rows) * options.speculative_tokens;
   executor.num_token_ids = model.limits.vocab_size;
   executor.processed_logprobs = options.processed_logprobs;
   return executor;
@@ -61,7 +63,8 @@ absl::Status CudaExecutorFactory::StartCommunicator(const std::string& unique_id
   SLUICE_ASSIGN_OR_RETURN(communicator_, plugin_.create_communicator({.device_index = device_index_,
                                                                       .rank = rank_,
                                                                       .world_size = tp_size_,
-                                                                      .unique_id = unique_id}));
+                                                                      .unique_id = unique_id,
+                                                                      .all_reduce = all_reduce_}));
   return absl::OkStatus();
 }
 
@@ -69,7 +72,10 @@ absl::StatusOr<std::unique_ptr<Executor>> CudaExecutorFactory::MakeExecutor(
     const WorkerOptions& options, const ServedModel& model) {
   CudaExecutorOptions executor = MakeCudaExecutorOptions(options, model, device_index_);
   executor.on_progress = LogLoading(rank_);
-  return plugin_.create_executor(*model.folder, executor, communicator_.get());
+  SLUICE_ASSIGN_OR_RETURN(auto made,
+                          plugin_.create_executor(*model.folder, executor, communicator_.get()));
+  if (rank_ == 0 && tp_size_ > 1) spdlog::info("{}", plugin_.describe_communicator(*communicator_));
+  return made;
 }
 
 absl::StatusOr<std::string> DescribeCudaMemory(const WorkerOptions& options,

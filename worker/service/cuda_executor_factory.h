@@ -31,6 +31,7 @@ class CudaExecutorFactory final : public ExecutorFactory {
       : plugin_(plugin),
         rank_(options.rank),
         tp_size_(options.tp_size),
+        all_reduce_(options.all_reduce),
         device_index_(device_index) {}
 
   absl::Status StartCommunicator(const std::string& unique_id);
@@ -38,6 +39,7 @@ class CudaExecutorFactory final : public ExecutorFactory {
   const CudaPlugin& plugin_;
   const int rank_;
   const int tp_size_;
+  const AllReduceMode all_reduce_;
   const int device_index_;
   DeviceCommunicatorPtr communicator_;  // set by OpenGroup or JoinGroup
 };

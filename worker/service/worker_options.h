@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "worker/parallel/all_reduce_path.h"
 
 namespace sluice::worker {
 
@@ -29,6 +30,7 @@ struct WorkerOptions {
   int rank = -1;  // below 0: the launcher
   int tp_size = 1;
   std::string leader;  // host:port, for ranks above 0
+  AllReduceMode all_reduce = AllReduceMode::kAuto;
 
   std::string listen = "127.0.0.1";
   int grpc_port = 50061;    // 0: any free one

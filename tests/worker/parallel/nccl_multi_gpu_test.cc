@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// NCCL itself, one process a GPU as the worker runs it, on as many GPUs as there are (2, 4 or 8).
-// Skipped on a machine with fewer than two. On the emulator, with a stand-in of NCCL, it is the
-// tests themselves that are tested.
+// NCCL itself, alone and with peer memory beside it, one process a GPU as the worker runs it, on as
+// many GPUs as there are (2, 4 or 8). Skipped on a machine with fewer than two. On the emulator,
+// with a stand-in of NCCL and no memory between processes, it is the tests themselves that are
+// tested.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -19,6 +21,7 @@
 #include "worker/parallel/device_group.h"
 #include "worker/parallel/nccl_communicator.h"
 #include "worker/parallel/nccl_environment.h"
+#include "worker/parallel/peer_communicator.h"
 
 namespace sluice::worker {
 namespace {
@@ -48,13 +51,13 @@ class Rank {
   cudaStream_t stream() const { return stream_; }
 
   // A group of its own for each number.
-  std::unique_ptr<DeviceCommunicator> Meet(SharedTexts& texts, int number) {
+  std::unique_ptr<DeviceCommunicator> Meet(SharedTexts& texts, int number, AllReduceMode mode) {
     if (rank_ == 0) {
       const auto id = MakeDeviceGroupId();
       EXPECT_TRUE(id.ok()) << id.status();
       texts.Publish(number, id.value_or(""));
     }
-    auto started = StartDeviceCommunicator(rank_, rank_, world_size_, texts.Wait(number));
+    auto started = StartDeviceCommunicator(rank_, rank_, world_size_, texts.Wait(number), mode);
     EXPECT_TRUE(started.ok()) << started.status();
     if (!started.ok()) std::_Exit(1);
     const absl::Status ready = (*started)->WaitReady();
@@ -110,7 +113,7 @@ class Graph {
   cudaGraphExec_t exec_ = nullptr;
 };
 
-class NcclMultiGpuTest : public ::testing::Test {
+class NcclMultiGpuTest : public ::testing::TestWithParam<AllReduceMode> {
  protected:
   void SetUp() override {
     if (DeviceCount() < 2) GTEST_SKIP() << "there are " << DeviceCount() << " GPUs";
@@ -127,8 +130,17 @@ class NcclMultiGpuTest : public ::testing::Test {
               0);
   }
 
+  std::unique_ptr<DeviceCommunicator> Meet(Rank& self, int number) {
+    return self.Meet(texts_, number, GetParam());
+  }
+
   SharedTexts texts_;
 };
+INSTANTIATE_TEST_SUITE_P(Modes, NcclMultiGpuTest,
+                         ::testing::Values(AllReduceMode::kNccl, AllReduceMode::kAuto),
+                         [](const auto& param) -> std::string {
+                           return param.param == AllReduceMode::kNccl ? "Nccl" : "Auto";
+                         });
 
 // Whole numbers, so that every order of summing gives the same.
 std::vector<float> WholeNumbers(int rank, size_t count) {
@@ -146,9 +158,9 @@ constexpr size_t kCounts[] = {1, 3, 5120, 5121, 40 * 5120};
 constexpr size_t kCounts[] = {1, 3, 5120, 5121, 640 * 1024, 2048 * 5120};
 #endif
 
-TEST_F(NcclMultiGpuTest, SumsAreExactEagerAndCaptured) {
+TEST_P(NcclMultiGpuTest, SumsAreExactEagerAndCaptured) {
   RunRanks([&](Rank& self) {
-    const auto group = self.Meet(texts_, 0);
+    const auto group = Meet(self, 0);
     for (const size_t count : kCounts) {
       float* const data = self.Allocate(count);
       const std::vector<float> own = WholeNumbers(self.rank(), count);
@@ -177,13 +189,13 @@ TEST_F(NcclMultiGpuTest, SumsAreExactEagerAndCaptured) {
   });
 }
 
-TEST_F(NcclMultiGpuTest, SameOperandsGiveTheSameBits) {
+TEST_P(NcclMultiGpuTest, SameOperandsGiveTheSameBits) {
   // Two groups, one after the other; all ranks' results meet in texts: a hash each.
   RunRanks([&](Rank& self) {
     int number = 0;
     std::vector<std::string> hashes;
     for (int round = 0; round < 2; ++round) {
-      const auto group = self.Meet(texts_, number++);
+      const auto group = Meet(self, number++);
       std::string hash;
       for (const size_t count : kCounts) {
         float* const data = self.Allocate(count);
@@ -220,9 +232,68 @@ TEST_F(NcclMultiGpuTest, SameOperandsGiveTheSameBits) {
   });
 }
 
-TEST_F(NcclMultiGpuTest, GathersAndBroadcastsInAGraphBesideSums) {
+// Both ways over peer memory, whatever the sizes for which they are chosen: sums of a linear's
+// pieces in the order of the ranks, bit for bit, eager and replayed, as fast as ranks can enqueue.
+TEST_P(NcclMultiGpuTest, PeerMemorySumsInTheOrderOfRanks) {
+  if (GetParam() == AllReduceMode::kNccl) GTEST_SKIP() << "there is no peer memory";
   RunRanks([&](Rank& self) {
-    const auto group = self.Meet(texts_, 0);
+    const auto group = Meet(self, 0);
+    auto& peers = dynamic_cast<PeerCommunicator&>(*group);
+    if (!peers.has_peers()) {
+      if (self.rank() == 0) std::fprintf(stderr, "%s\n", peers.Describe().c_str());
+      return;
+    }
+    constexpr size_t kPieces = 3;
+    for (const AllReducePath path : {AllReducePath::kOneShot, AllReducePath::kTwoShot}) {
+      for (const int rows : {1, 3, 16, 60}) {
+        kernels::awq::LinearOutput part;
+        part.rows = rows;
+        part.outputs = 5120;
+        part.plan = kernels::awq::MakeSplitPlan(5120, 128 * kPieces, kPieces, 100'000, 32);
+        ASSERT_EQ(part.plan.slices * part.plan.max_pieces, static_cast<int>(kPieces));
+        const size_t count = static_cast<size_t>(rows) * 5120;
+        // What every rank has: pieces, then their sum.
+        std::vector<float> own;
+        std::vector<float> sum;
+        for (int rank = 0; rank < self.world_size(); ++rank) {
+          std::mt19937 random(static_cast<unsigned>(rank * 1000 + rows));
+          std::normal_distribution<float> normal;
+          std::vector<float> pieces(kPieces * count);
+          for (float& value : pieces) value = normal(random);
+          if (rank == self.rank()) own = pieces;
+          if (rank == 0) sum.assign(count, 0.0f);
+          for (size_t i = 0; i < count; ++i) {
+            float of_rank = pieces[i];
+            for (size_t p = 1; p < kPieces; ++p) of_rank += pieces[p * count + i];
+            sum[i] = rank == 0 ? of_rank : sum[i] + of_rank;
+          }
+        }
+        float* const data = self.Allocate(own.size());
+        float* const out = self.Allocate(count);
+        part.partials = data;
+        self.Set(data, own);
+        const auto enqueue = [&] {
+          const absl::Status status = peers.AllReduceOn(path, part, out, self.stream());
+          EXPECT_TRUE(status.ok()) << status;
+        };
+        enqueue();
+        EXPECT_TRUE(self.Get(out, count) == sum) << rows << " rows, eager";
+        Graph graph(self.stream(), [&] {
+          for (int i = 0; i < 10; ++i) enqueue();
+        });
+        for (int replay = 0; replay < 50; ++replay) graph.Launch();
+        EXPECT_TRUE(self.Get(out, count) == sum) << rows << " rows, captured";
+        ASSERT_CUDA(cudaFree(data));
+        ASSERT_CUDA(cudaFree(out));
+      }
+    }
+    EXPECT_TRUE(group->Check().ok());
+  });
+}
+
+TEST_P(NcclMultiGpuTest, GathersAndBroadcastsInAGraphBesideSums) {
+  RunRanks([&](Rank& self) {
+    const auto group = Meet(self, 0);
     const auto world = static_cast<size_t>(self.world_size());
     constexpr size_t kCount = 4 * 18992;  // logits of four rows of an eighth of the vocabulary
     float* const local = self.Allocate(kCount);
@@ -262,11 +333,11 @@ TEST_F(NcclMultiGpuTest, GathersAndBroadcastsInAGraphBesideSums) {
   });
 }
 
-TEST_F(NcclMultiGpuTest, GroupsComeAndGo) {
+TEST_P(NcclMultiGpuTest, GroupsComeAndGo) {
   RunRanks([&](Rank& self) {
     float* const data = self.Allocate(5120);
-    for (int cycle = 0; cycle < 20; ++cycle) {
-      const auto group = self.Meet(texts_, cycle);
+    for (int cycle = 0; cycle < 10; ++cycle) {
+      const auto group = Meet(self, cycle);
       self.Set(data, std::vector<float>(5120, 1.0f));
       EXPECT_TRUE(group->AllReduceSum(data, 5120, self.stream()).ok());
       EXPECT_EQ(self.Get(data, 1)[0], static_cast<float>(self.world_size())) << cycle;
@@ -274,9 +345,9 @@ TEST_F(NcclMultiGpuTest, GroupsComeAndGo) {
   });
 }
 
-TEST_F(NcclMultiGpuTest, AbortEndsACollectiveWhosePeersDoNotCome) {
+TEST_P(NcclMultiGpuTest, AbortEndsACollectiveWhosePeersDoNotCome) {
   RunRanks([&](Rank& self) {
-    const auto group = self.Meet(texts_, 0);
+    const auto group = Meet(self, 0);
     // The end of such a process is its exit: nothing is destroyed.
     const auto leave = [] { std::_Exit(::testing::Test::HasFailure() ? 1 : 0); };
     if (self.rank() != 0) {
@@ -295,9 +366,9 @@ TEST_F(NcclMultiGpuTest, AbortEndsACollectiveWhosePeersDoNotCome) {
   });
 }
 
-TEST_F(NcclMultiGpuTest, AbortEndsAReplayedGraphWhosePeersDied) {
+TEST_P(NcclMultiGpuTest, AbortEndsAReplayedGraphWhosePeersDied) {
   RunRanks([&](Rank& self) {
-    const auto group = self.Meet(texts_, 0);
+    const auto group = Meet(self, 0);
     float* const data = self.Allocate(5120);
     Graph graph(self.stream(),
                 [&] { EXPECT_TRUE(group->AllReduceSum(data, 5120, self.stream()).ok()); });
@@ -314,7 +385,7 @@ TEST_F(NcclMultiGpuTest, AbortEndsAReplayedGraphWhosePeersDied) {
   });
 }
 
-TEST_F(NcclMultiGpuTest, PeerThatNeverComesIsAnErrorInTime) {
+TEST_P(NcclMultiGpuTest, PeerThatNeverComesIsAnErrorInTime) {
   RunRanks([&](Rank& self) {
     if (self.rank() != 0) return;
     auto library = NcclLibrary::Open();

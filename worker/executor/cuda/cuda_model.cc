@@ -10,7 +10,6 @@
 #include "kernels/awq/linear_path.h"
 #include "kernels/awq/medium_linear.h"
 #include "kernels/awq/small_linear.h"
-#include "kernels/awq/sum_pieces.h"
 #include "kernels/embedding/embedding_gather.h"
 #include "kernels/embedding/gather_rows.h"
 #include "kernels/mlp/silu_mul.h"
@@ -265,8 +264,7 @@ absl::StatusOr<LinearOutput> CudaModel::RunRowParallel(const DeviceLinear& linea
   SLUICE_RETURN_IF_ERROR(Done(name));
   if (communicator_.world_size() == 1) return out;
   float* sum = workspace_.row_parallel;
-  SLUICE_RETURN_IF_ERROR(ToStatus(kernels::awq::SumPieces(out, sum, stream)));
-  SLUICE_RETURN_IF_ERROR(communicator_.AllReduceSum(sum, int64_t{rows} * linear.outputs, stream));
+  SLUICE_RETURN_IF_ERROR(communicator_.AllReduceLinear(out, sum, stream));
   SLUICE_RETURN_IF_ERROR(Done("all_reduce"));
   out = LinearOutput();
   out.float_values = sum;

@@ -24,9 +24,10 @@ absl::StatusOr<std::unique_ptr<Executor>> CreateExecutor(const ModelFolder& fold
 
 absl::StatusOr<DeviceCommunicatorPtr> CreateCommunicator(const DeviceCommunicatorOptions& options) {
   SLUICE_RETURN_IF_ERROR(device::SetDevice(options.device_index));
-  SLUICE_ASSIGN_OR_RETURN(auto communicator,
-                          StartDeviceCommunicator(options.device_index, options.rank,
-                                                  options.world_size, options.unique_id));
+  SLUICE_ASSIGN_OR_RETURN(
+      auto communicator,
+      StartDeviceCommunicator(options.device_index, options.rank, options.world_size,
+                              options.unique_id, options.all_reduce));
   return DeviceCommunicatorPtr(
       communicator.release(),
       DeviceCommunicatorDeleter{[](DeviceCommunicator* ended) { delete ended; }});
@@ -51,6 +52,9 @@ const char* sluice_cuda_plugin(const char* build_id, sluice::worker::CudaPlugin*
   plugin->describe_memory = sluice::worker::CudaExecutor::DescribeMemory;
   plugin->create_unique_id = sluice::worker::MakeDeviceGroupId;
   plugin->create_communicator = sluice::worker::CreateCommunicator;
+  plugin->describe_communicator = [](const sluice::worker::DeviceCommunicator& communicator) {
+    return communicator.Describe();
+  };
   plugin->abort_communicator = [](sluice::worker::DeviceCommunicator* communicator) {
     communicator->Abort();
   };

@@ -18,6 +18,7 @@
 #include "worker/executor/cuda/cuda_executor_options.h"
 #include "worker/executor/executor.h"
 #include "worker/model/model_folder.h"
+#include "worker/parallel/all_reduce_path.h"
 
 namespace sluice::worker {
 
@@ -45,6 +46,7 @@ struct DeviceCommunicatorOptions {
   int rank = 0;
   int world_size = 1;
   std::string unique_id;  // rank 0's, the same on all ranks; empty for a group of one
+  AllReduceMode all_reduce = AllReduceMode::kAuto;
 };
 
 // All functions may be called from any thread.
@@ -73,7 +75,8 @@ struct CudaPlugin {
   // since only rank 0 knows whether all have joined.
   absl::StatusOr<DeviceCommunicatorPtr> (*create_communicator)(
       const DeviceCommunicatorOptions& options) = nullptr;
-  // DeviceCommunicator::Abort, for those who do not know the class.
+  // DeviceCommunicator::Describe and Abort, for those who do not know the class.
+  std::string (*describe_communicator)(const DeviceCommunicator& communicator) = nullptr;
   void (*abort_communicator)(DeviceCommunicator* communicator) = nullptr;
 };
 

@@ -19,7 +19,7 @@
 #ifdef SLUICE_CUDA_EMULATED
 #include "tests/support/host_device_communicator.h"
 #else
-#include "worker/parallel/nccl_communicator.h"
+#include "worker/parallel/device_group.h"
 #include "worker/parallel/nccl_environment.h"
 #endif
 
@@ -85,13 +85,10 @@ class CudaGroup {
       return;
     }
     for (const auto& entry : kNcclEnvironment) setenv(entry.name, entry.value, 0);
-    const auto library = NcclLibrary::Open();
-    ASSERT_TRUE(library.ok()) << library.status();
-    const auto id = NcclCommunicator::MakeUniqueId(**library);
+    const auto id = MakeDeviceGroupId();
     ASSERT_TRUE(id.ok()) << id.status();
     for (int rank = 0; rank < tp_size; ++rank) {
-      auto communicator = NcclCommunicator::Start(
-          *library, *id, {.rank = rank, .world_size = tp_size, .device = rank});
+      auto communicator = StartDeviceCommunicator(/*device=*/rank, rank, tp_size, *id);
       ASSERT_TRUE(communicator.ok()) << communicator.status();
       communicators_.push_back(*std::move(communicator));
     }

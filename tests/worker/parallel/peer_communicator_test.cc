@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums over peer memory beside a stand-in of NCCL, on the emulator, ranks as threads: meeting, the
+// choice of the way, what happens where GPUs do not reach each other, and aborts.
+#include "worker/parallel/peer_communicator.h"
+
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <barrier>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/cuda_emulation/settings.h"
+#include "tests/support/fake_nccl.h"
+#include "worker/parallel/nccl_communicator.h"
+#include "worker/parallel/nccl_library.h"
+
+namespace sluice::worker {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+FakeNccl& Fake() {
+  static FakeNccl* const fake = [] {
+    void* const library = dlopen(SLUICE_FAKE_NCCL, RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) ADD_FAILURE() << dlerror();
+    return reinterpret_cast<FakeNcclEntry>(dlsym(library, "sluice_fake_nccl"))();
+  }();
+  return *fake;
+}
+
+// What a rank's thread has.
+struct Rank {
+  PeerCommunicator& group;
+  cudaStream_t stream;
+  float* data;
+
+  std::vector<float> Get(size_t count) const {
+    std::vector<float> values(count);
+    EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    EXPECT_EQ(cudaMemcpy(values.data(), data, count * sizeof(float), cudaMemcpyDeviceToHost),
+              cudaSuccess);
+    return values;
+  }
+  void Set(const std::vector<float>& values) const {
+    EXPECT_EQ(
+        cudaMemcpy(data, values.data(), values.size() * sizeof(float), cudaMemcpyHostToDevice),
+        cudaSuccess);
+  }
+};
+
+class PeerCommunicatorTest : public ::testing::Test {
+ protected:
+  static constexpr size_t kFloats = 600'000;
+
+  PeerCommunicatorTest() {
+    cuda_emulation::TheSettings().num_devices = 8;
+    Fake().Reset();
+  }
+  ~PeerCommunicatorTest() override { cuda_emulation::TheSettings().peer_access = true; }
+
+  void Run(
+      int world_size, AllReduceMode mode, const std::function<void(const Rank&)>& body,
+      const std::function<void(const absl::Status&)>& ready = [](const absl::Status& status) {
+        EXPECT_TRUE(status.ok()) << status;
+      }) {
+    auto library = NcclLibrary::OpenAnyOf({SLUICE_FAKE_NCCL});
+    ASSERT_TRUE(library.ok()) << library.status();
+    const auto id = NcclCommunicator::MakeUniqueId(**library);
+    ASSERT_TRUE(id.ok());
+    std::barrier all_ready(world_size);
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < world_size; ++rank) {
+      threads.emplace_back([&, rank] {
+        const int device = world_size - 1 - rank;
+        EXPECT_EQ(cudaSetDevice(device), cudaSuccess);
+        NcclOptions options;
+        options.rank = rank;
+        options.world_size = world_size;
+        options.device = device;
+        auto nccl = NcclCommunicator::Start(*library, *id, options);
+        ASSERT_TRUE(nccl.ok()) << nccl.status();
+        PeerCommunicator group(*std::move(nccl),
+                               {.mode = mode, .buffer_bytes = int64_t{1} << 20, .device = device});
+        ready(group.WaitReady());
+        Rank self = {group, nullptr, nullptr};
+        EXPECT_EQ(cudaStreamCreateWithFlags(&self.stream, cudaStreamNonBlocking), cudaSuccess);
+        EXPECT_EQ(cudaMalloc(reinterpret_cast<void**>(&self.data), kFloats * sizeof(float)),
+                  cudaSuccess);
+        all_ready.arrive_and_wait();
+        body(self);
+        all_ready.arrive_and_wait();
+        if (!group.Check().ok()) return;  // aborted: nothing is destroyed in order
+        EXPECT_EQ(cudaStreamDestroy(self.stream), cudaSuccess);
+        EXPECT_EQ(cudaFree(self.data), cudaSuccess);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+};
+
+std::vector<float> ValuesOf(int rank, size_t count) {
+  std::mt19937 random(static_cast<unsigned>(rank) + 1);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+std::vector<float> SumInRankOrder(int world_size, size_t count) {
+  std::vector<float> sum = ValuesOf(0, count);
+  for (int rank = 1; rank < world_size; ++rank) {
+    const std::vector<float> values = ValuesOf(rank, count);
+    for (size_t i = 0; i < count; ++i) sum[i] += values[i];
+  }
+  return sum;
+}
+
+std::string AllReduceCall(size_t count) { return "AllReduce " + std::to_string(count); }
+
+TEST_F(PeerCommunicatorTest, SmallSumsGoOverPeerMemoryAndLargeOnesThroughNccl) {
+  for (const int world : {2, 4, 8}) {
+    Fake().Reset();
+    Run(world, AllReduceMode::kAuto, [world](const Rank& self) {
+      EXPECT_TRUE(self.group.has_peers()) << self.group.Describe();
+      EXPECT_THAT(self.group.Describe(), HasSubstr("peer memory"));
+      for (const size_t count : {size_t{4}, size_t{5120}, size_t{20'000}, size_t{5121}, kFloats}) {
+        self.Set(ValuesOf(self.group.rank(), count));
+        const absl::Status status =
+            self.group.AllReduceSum(self.data, static_cast<int64_t>(count), self.stream);
+        EXPECT_TRUE(status.ok()) << status;
+        const std::vector<float> got = self.Get(count);
+        EXPECT_TRUE(got == SumInRankOrder(world, count)) << world << " ranks, " << count;
+      }
+    });
+    EXPECT_THAT(Fake().Calls(0), Contains(AllReduceCall(kFloats))) << "too large";
+    EXPECT_THAT(Fake().Calls(0), Contains(AllReduceCall(5121))) << "no multiple of 4";
+    EXPECT_THAT(Fake().Calls(0), Not(Contains(AllReduceCall(5120))));
+    EXPECT_THAT(Fake().Calls(0), Not(Contains(AllReduceCall(20'000))));
+    EXPECT_THAT(Fake().Calls(0), Contains("Destroy")) << "a good end";
+  }
+}
+
+TEST_F(PeerCommunicatorTest, SumsWhatALinearLeftInPieces) {
+  for (const AllReduceMode mode : {AllReduceMode::kNccl, AllReduceMode::kAuto}) {
+    Run(2, mode, [](const Rank& self) {
+      kernels::awq::LinearOutput part;
+      part.rows = 2;
+      part.outputs = 64;
+      part.plan = kernels::awq::MakeSplitPlan(64, 256, /*slices=*/2, 1000, 64);
+      constexpr size_t kCount = 128;
+      ASSERT_EQ(part.plan.PartialFloats(2, 64), 2 * int64_t{kCount});
+      std::vector<float> pieces(2 * kCount);
+      for (size_t i = 0; i < pieces.size(); ++i) {
+        pieces[i] = static_cast<float>(i) + static_cast<float>(1000 * self.group.rank());
+      }
+      self.Set(pieces);
+      part.partials = self.data;
+      float* const out = self.data + 2 * kCount;
+      const absl::Status status = self.group.AllReduceLinear(part, out, self.stream);
+      ASSERT_TRUE(status.ok()) << status;
+      const std::vector<float> got = self.Get(3 * kCount);
+      for (size_t i = 0; i < kCount; ++i) {
+        EXPECT_EQ(got[2 * kCount + i], static_cast<float>(4 * i + 2 * kCount + 2000)) << i;
+      }
+    });
+  }
+}
+
+TEST_F(PeerCommunicatorTest, GraphsReplayBesideOtherCollectives) {
+  Run(4, AllReduceMode::kAuto, [](const Rank& self) {
+    constexpr size_t kCount = 256;
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t exec = nullptr;
+    ASSERT_EQ(cudaStreamBeginCapture(self.stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    for (int i = 0; i < 5; ++i) {
+      EXPECT_TRUE(self.group.AllReduceSum(self.data, kCount, self.stream).ok());
+      EXPECT_TRUE(self.group.Broadcast(self.data, kCount * sizeof(float), self.stream).ok());
+    }
+    ASSERT_EQ(cudaStreamEndCapture(self.stream, &graph), cudaSuccess);
+    ASSERT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+    for (int replay = 0; replay < 10; ++replay) {
+      self.Set(std::vector<float>(kCount, 1.0f));
+      ASSERT_EQ(cudaGraphLaunch(exec, self.stream), cudaSuccess);
+      EXPECT_EQ(self.Get(kCount), std::vector<float>(kCount, 1024.0f));  // 4^5
+    }
+    EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  });
+}
+
+TEST_F(PeerCommunicatorTest, WithoutPeerAccessAllGoesThroughNccl) {
+  cuda_emulation::TheSettings().peer_access = false;
+  Run(2, AllReduceMode::kAuto, [](const Rank& self) {
+    EXPECT_FALSE(self.group.has_peers());
+    EXPECT_THAT(self.group.Describe(), HasSubstr("does not reach the memory of"));
+    self.Set(ValuesOf(self.group.rank(), 64));
+    EXPECT_TRUE(self.group.AllReduceSum(self.data, 64, self.stream).ok());
+    EXPECT_EQ(self.Get(64), SumInRankOrder(2, 64));
+    kernels::awq::LinearOutput part;
+    part.float_values = self.data;
+    part.rows = 1;
+    part.outputs = 64;
+    EXPECT_EQ(self.group.AllReduceOn(AllReducePath::kOneShot, part, self.data, self.stream).code(),
+              absl::StatusCode::kFailedPrecondition);
+  });
+  EXPECT_THAT(Fake().Calls(0), Contains(AllReduceCall(64)));
+}
+
+TEST_F(PeerCommunicatorTest, WhoeverInsistsOnPeerMemoryIsToldWhyNot) {
+  cuda_emulation::TheSettings().peer_access = false;
+  Run(
+      2, AllReduceMode::kPeer, [](const Rank&) {},
+      [](const absl::Status& status) {
+        EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+        EXPECT_THAT(std::string(status.message()), HasSubstr("--all-reduce peer: "));
+      });
+}
+
+TEST_F(PeerCommunicatorTest, OtherNumbersOfRanksGoThroughNccl) {
+  Run(3, AllReduceMode::kAuto, [](const Rank& self) {
+    EXPECT_FALSE(self.group.has_peers());
+    self.Set(std::vector<float>(4, 1.0f));
+    EXPECT_TRUE(self.group.AllReduceSum(self.data, 4, self.stream).ok());
+    EXPECT_EQ(self.Get(4), std::vector<float>(4, 3.0f));
+  });
+}
+
+TEST_F(PeerCommunicatorTest, AbortEndsASumWhosePeerIsMissing) {
+  Run(2, AllReduceMode::kAuto, [](const Rank& self) {
+    if (self.group.rank() == 1) return self.group.Abort();
+    ASSERT_TRUE(self.group.AllReduceSum(self.data, 1024, self.stream).ok());
+    EXPECT_EQ(cudaStreamQuery(self.stream), cudaErrorNotReady);
+    std::thread([&] { self.group.Abort(); }).join();
+    EXPECT_EQ(cudaStreamSynchronize(self.stream), cudaSuccess);
+    EXPECT_EQ(self.group.Check().code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(self.group.AllReduceSum(self.data, 1024, self.stream).code(),
+              absl::StatusCode::kCancelled);
+  });
+}
+
+TEST(AllReducePathTest, IsAFunctionOfTheSize) {
+  constexpr int64_t kBuffer = int64_t{16} << 20;
+  using enum AllReducePath;
+  const auto choose = [](AllReduceMode mode, int world, int64_t count) {
+    return ChooseAllReducePath(mode, world, count, kBuffer);
+  };
+  for (const int world : {2, 4, 8}) {
+    EXPECT_EQ(choose(AllReduceMode::kAuto, world, 5120), kOneShot);
+    EXPECT_EQ(choose(AllReduceMode::kAuto, world, 4 * 5120), kOneShot);
+    EXPECT_EQ(choose(AllReduceMode::kAuto, world, 8192 * 5120), kNccl);
+    EXPECT_EQ(choose(AllReduceMode::kNccl, world, 5120), kNccl);
+    EXPECT_EQ(choose(AllReduceMode::kAuto, world, 5121), kNccl) << "no multiple of 4";
+    EXPECT_EQ(choose(AllReduceMode::kPeer, world, 8192 * 5120), kNccl) << "no buffer holds it";
+  }
+  EXPECT_EQ(choose(AllReduceMode::kAuto, 3, 5120), kNccl);
+  // What is chosen fits.
+  for (const int world : {2, 4, 8}) {
+    for (int64_t count = 4; count < int64_t{16} << 20; count *= 2) {
+      const AllReducePath path = choose(AllReduceMode::kPeer, world, count);
+      if (path == kNccl) continue;
+      const auto algorithm = path == kOneShot ? kernels::collective::PeerAlgorithm::kOneShot
+                                              : kernels::collective::PeerAlgorithm::kTwoShot;
+      EXPECT_LE(kernels::collective::PeerVectors(algorithm, world, count) * 16, kBuffer);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice::worker

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/parallel/all_reduce_path.h"
+
+#include "kernels/collective/peer_all_reduce.h"
+
+namespace sluice::worker {
+namespace {
+
+using kernels::collective::PeerAlgorithm;
+
+// The largest sizes for which each is the fastest, in bytes, by tests/bench/collective_bench.
+struct Bounds {
+  int world_size;
+  int64_t one_shot;
+  int64_t two_shot;
+};
+constexpr int64_t kKiB = 1024;
+constexpr Bounds kBounds[] = {
+    // 2 H200, 2026-11-26. Both ways send the same number of bytes here, and one crossing is less
+    // than two; beyond 5 MB fewer bytes to clear weigh more.
+    {2, 4096 * kKiB, 8192 * kKiB},
+    // Arithmetic so far: a second crossing costs about 1.3 us, in which a GPU sends 0.4 MB.
+    {4, 256 * kKiB, 4096 * kKiB},
+    {8, 96 * kKiB, 4096 * kKiB},
+};
+
+bool Fits(PeerAlgorithm algorithm, int world_size, int64_t count, int64_t buffer_bytes) {
+  constexpr int64_t kVectorBytes = 16;
+  return kernels::collective::PeerVectors(algorithm, world_size, count) * kVectorBytes <=
+         buffer_bytes;
+}
+
+}  // namespace
+
+AllReducePath ChooseAllReducePath(AllReduceMode mode, int world_size, int64_t count,
+                                  int64_t buffer_bytes) {
+  if (mode == AllReduceMode::kNccl || count % 4 != 0) return AllReducePath::kNccl;
+  for (const Bounds& bounds : kBounds) {
+    if (bounds.world_size != world_size) continue;
+    const int64_t bytes = count * int64_t{sizeof(float)};
+    const bool all = mode == AllReduceMode::kPeer;
+    if (bytes <= bounds.one_shot &&
+        Fits(PeerAlgorithm::kOneShot, world_size, count, buffer_bytes)) {
+      return AllReducePath::kOneShot;
+    }
+    if ((all || bytes <= bounds.two_shot) &&
+        Fits(PeerAlgorithm::kTwoShot, world_size, count, buffer_bytes)) {
+      return AllReducePath::kTwoShot;
+    }
+  }
+  return AllReducePath::kNccl;
+}
+
+}  // namespace sluice::worker

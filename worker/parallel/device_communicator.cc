@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/parallel/device_communicator.h"
+
+#include "kernels/awq/sum_pieces.h"
+#include "proto/wire/status_macros.h"
+#include "worker/device/cuda_status.h"
+
+namespace sluice::worker {
+
+absl::Status DeviceCommunicator::AllReduceLinear(const kernels::awq::LinearOutput& part, float* out,
+                                                 cudaStream_t stream) {
+  SLUICE_RETURN_IF_ERROR(device::ToStatus(kernels::awq::SumPieces(part, out, stream)));
+  return AllReduceSum(out, int64_t{part.rows} * part.outputs, stream);
+}
+
+}  // namespace sluice::worker
