@@ -88,14 +88,19 @@ def write_shard(path, part, pools):
     return offset
 
 
-def write(folder, layers=40):
-    """Makes the folder and returns the bytes of its weights."""
+def write_text_files(folder, layers=40):
+    """Makes the folder with all but the weights: enough for `--load-format dummy`."""
     folder.mkdir(parents=True)
     args = SimpleNamespace(layers=layers, tokenizer="tests/golden/qwen3/tokenizer.json.xz",
                            chat_template=ROOT / "deploy" / "demo_model" / "chat_template.jinja", **SHAPE)
     tokenizer = random_checkpoint.read_tokenizer(str(ROOT / args.tokenizer))
     config = random_checkpoint.write_text_files(folder, args, tokenizer)
     random_checkpoint.write_json(folder, "config.json", config | {"vocab_size": VOCAB, "tie_word_embeddings": False})
+
+
+def write(folder, layers=40):
+    """Makes the folder and returns the bytes of its weights."""
+    write_text_files(folder, layers)
     every = list(tensors(layers))
     total = sum(bytes_of(dtype, shape) for _, dtype, shape, _ in every)
     parts, weight_map, written = [[] for _ in range(SHARDS)], {}, 0

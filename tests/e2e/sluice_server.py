@@ -97,22 +97,22 @@ def processes_in_session(session):
     return found
 
 
-class SluiceServer:
-    """One `sluice serve` in a session of its own, its output kept. Use as a context manager."""
+class ListeningProcess:
+    """One of Sluice's programs in a session of its own: its output, kept, and the addresses it says it listens on.
 
-    def __init__(self, model, *options, wait=True, ports=True):
+    A context manager, which stops it and asks that it ends with 0 and leaves no process behind.
+    """
+
+    def __init__(self, command, environment=None):
+        self.name = Path(command[0]).name
         self.output = []
-        free_ports = ["--http-port=0", "--grpc-port=0", "--metrics-port=0", *DEVICE_OPTIONS] if ports else []
-        self.process = subprocess.Popen(
-            [SLUICE, "serve", str(model), *free_ports, *options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True)
-        self.session = self.process.pid
         self.addresses = {}
+        self.process = subprocess.Popen(
+            [str(word) for word in command], env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        self.session = self.process.pid
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        if wait:
-            self.await_ready()
 
     def _read(self):
         for line in self.process.stdout:
@@ -121,17 +121,62 @@ class SluiceServer:
                 self.addresses = dict(word.split("=", 1) for word in line.split()[1:])
 
     def await_ready(self):
+        self.await_state(lambda: self.addresses, "it listens")
+
+    def await_state(self, reached, what):
+        """Waits until reached() is true; kills it and fails with its output if it ends before."""
         try:
-            wait_for(lambda: self.addresses or self.process.poll() is not None, "sluice serve listens")
+            wait_for(lambda: reached() or self.process.poll() is not None, f"{self.name}: {what}")
         except AssertionError:
             self.kill()
             raise
-        if not self.addresses:
+        if not reached():
             self.reader.join()
-            raise AssertionError(f"sluice serve ended with {self.process.returncode}:\n{self.text()}")
+            raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.text()}")
 
     def text(self):
         return "".join(self.output)
+
+    def stop(self, signal_number=signal.SIGTERM):
+        """Asks it to stop, and returns the exit status once it has."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        status = self.process.wait(timeout=PATIENCE_S)
+        self.reader.join(timeout=PATIENCE_S)
+        return status
+
+    def kill(self):
+        for pid in processes_in_session(self.session):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait(timeout=PATIENCE_S)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, failure, *_):
+        try:
+            status = self.stop()
+            left = processes_in_session(self.session)
+            if failure is None:
+                assert status == 0, f"{self.name} ended with {status}:\n{self.text()}"
+                assert not left, f"processes left behind: {left}"
+        finally:
+            self.kill()
+            if failure is not None:
+                print(self.text())
+
+
+class SluiceServer(ListeningProcess):
+    """One `sluice serve`: gateway and worker group."""
+
+    def __init__(self, model, *options, wait=True, ports=True):
+        free_ports = ["--http-port=0", "--grpc-port=0", "--metrics-port=0", *DEVICE_OPTIONS] if ports else []
+        super().__init__([SLUICE, "serve", model, *free_ports, *options])
+        if wait:
+            self.await_ready()
 
     @property
     def url(self):
@@ -159,37 +204,6 @@ class SluiceServer:
             "sluice_gateway_running_requests", "sluice_gateway_worker_calls", "sluice_gateway_http_connections"))]
         assert len(held) >= 5, gateway
         return not any(held)
-
-    def stop(self, signal_number=signal.SIGTERM):
-        """Asks it to stop, and returns the exit status once it has."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal_number)
-        status = self.process.wait(timeout=PATIENCE_S)
-        self.reader.join(timeout=PATIENCE_S)
-        return status
-
-    def kill(self):
-        for pid in processes_in_session(self.session):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.process.wait(timeout=PATIENCE_S)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, failure, *_):
-        try:
-            status = self.stop()
-            left = processes_in_session(self.session)
-            if failure is None:
-                assert status == 0, f"sluice serve ended with {status}:\n{self.text()}"
-                assert not left, f"processes left behind: {left}"
-        finally:
-            self.kill()
-            if failure is not None:
-                print(self.text())
 
 
 def parse_metrics(text):
