@@ -38,16 +38,18 @@ __device__ int UnitsOf(int length) { return (length + kUnitSlots - 1) / kUnitSlo
 // ---- the plan
 
 constexpr int kPlanThreads = 256;
-// Less is not worth a block of its own.
-constexpr int kMinUnits = 4;
+// A piece takes about as long to be added up as so many units to be worked on.
+constexpr float kUnitsPerPiece = 1.0f;
 // So many units more than the even share (of 0.4 us each) cost less than blocks with the end of one
 // row and the beginning of another.
 constexpr int kAlignUnits = 3;
 
 // max_units: of the longest row.
 __device__ int UnitsPerBlock(int total, int max_units, int num_blocks) {
-  const int even = max((total + num_blocks - 1) / num_blocks, kMinUnits);
-  if (max_units == 0) return even;
+  if (max_units == 0) return 1;
+  // When there are few units, more of them a block and fewer pieces.
+  const auto least = static_cast<int>(ceilf(sqrtf(kUnitsPerPiece * static_cast<float>(max_units))));
+  const int even = max((total + num_blocks - 1) / num_blocks, least);
   const int pieces = max_units / even;
   const int aligned = pieces > 0 ? (max_units + pieces - 1) / pieces
                                  : (even + max_units - 1) / max_units * max_units;
@@ -332,27 +334,12 @@ __device__ void CombinePieces(const DecodeAttention& p, const Segment& segment, 
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int group = p.num_q_heads / p.pages.num_kv_heads;
-  // Read from L2, where the others have written.
   float maximum[kMaxGroup];
 #pragma unroll
   for (int head = 0; head < kMaxGroup; ++head) maximum[head] = -INFINITY;
-  for (int i = lane; i < num_pieces; i += 32) {
-    const Piece piece = PieceOf(p.workspace, first_block + i, i == 0);
-#pragma unroll
-    for (int head = 0; head < kMaxGroup; ++head) {
-      maximum[head] = fmaxf(maximum[head], head < group ? __ldcg(&piece.sums[head]).x : -INFINITY);
-    }
-  }
-#pragma unroll
-  for (int head = 0; head < kMaxGroup; ++head) {
-#pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) {
-      maximum[head] = fmaxf(maximum[head], __shfl_xor_sync(0xffffffffu, maximum[head], offset));
-    }
-  }
   float4 out[kMaxGroup] = {};  // dimensions 4 lane .. 4 lane + 3
   float sum[kMaxGroup] = {};
-  constexpr int kAtOnce = 2;  // pieces that are on their way
+  constexpr int kAtOnce = 2;  // pieces that are on their way, from L2 where others have written
 #pragma unroll 1
   for (int i = warp; i < num_pieces; i += kAtOnce * kWarps) {
     float2 sums[kAtOnce][kMaxGroup];
@@ -371,9 +358,18 @@ __device__ void CombinePieces(const DecodeAttention& p, const Segment& segment, 
       }
     }
 #pragma unroll
-    for (int ahead = 0; ahead < kAtOnce; ++ahead) {
+    for (int head = 0; head < kMaxGroup; ++head) {
+      const float before = maximum[head];
 #pragma unroll
-      for (int head = 0; head < kMaxGroup; ++head) {
+      for (int ahead = 0; ahead < kAtOnce; ++ahead) {
+        maximum[head] = fmaxf(maximum[head], sums[ahead][head].x);
+      }
+      const float rescale = exp2f(before - maximum[head]);
+      sum[head] *= rescale;
+      out[head] = {out[head].x * rescale, out[head].y * rescale, out[head].z * rescale,
+                   out[head].w * rescale};
+#pragma unroll
+      for (int ahead = 0; ahead < kAtOnce; ++ahead) {
         AddScaled(outs[ahead][head], sums[ahead][head].y,
                   exp2f(sums[ahead][head].x - maximum[head]), &out[head], &sum[head]);
       }

@@ -31,13 +31,8 @@ SLUICE_HOST_DEVICE inline float Product(float a, float b) {
 #endif
 }
 
-// exp(x), one lane of kernels/cpu/simd/vec_math.h: Cody-Waite reduction by ln 2 and the degree-5
-// minimax polynomial of Cephes' expf (Moshier), each step an fma; within 1 ulp for x in [-87, 88].
-// x < -87 gives exactly 0, x > 88 gives exp(88); NaN stays NaN.
-SLUICE_HOST_DEVICE inline float Exp(float x) {
-  if (x != x) return x;
-  if (x < -87.0f) return 0.0f;
-  if (x > 88.0f) x = 88.0f;
+// exp(x) for x in [-87, 88].
+SLUICE_HOST_DEVICE inline float ExpInRange(float x) {
   const float n = fmaf(x, 1.44269504f, 12582912.0f) - 12582912.0f;  // rounds to an integer
   float r = fmaf(n, -0.693359375f, x);
   r = fmaf(n, 2.12194440e-4f, r);
@@ -50,6 +45,21 @@ SLUICE_HOST_DEVICE inline float Exp(float x) {
   p = fmaf(p, r * r, r) + 1.0f;
   // n is in [-126, 127], so 2^n is a normal float.
   return p * FloatOf(static_cast<uint32_t>(static_cast<int>(n) + 127) << 23);
+}
+
+// exp(x), one lane of kernels/cpu/simd/vec_math.h: Cody-Waite reduction by ln 2 and the degree-5
+// minimax polynomial of Cephes' expf (Moshier), each step an fma; within 1 ulp for x in [-87, 88].
+// x < -87 gives exactly 0, x > 88 gives exp(88); NaN stays NaN.
+SLUICE_HOST_DEVICE inline float Exp(float x) {
+  if (x != x) return x;
+  if (x < -87.0f) return 0.0f;
+  return ExpInRange(x > 88.0f ? 88.0f : x);
+}
+
+// Exp for x that is at most 88 and not NaN, minus infinity included; without a branch.
+SLUICE_HOST_DEVICE inline float ExpAtMost88(float x) {
+  const float result = ExpInRange(x < -87.0f ? -87.0f : x);
+  return x < -87.0f ? 0.0f : result;
 }
 
 }  // namespace sluice::kernels

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * device::kWarpSize;
+constexpr int kBlocksPerSm = 6;  // at once; all blocks are
 constexpr int kBinsPerLane = kBins / device::kWarpSize;
 
 // Of all lanes up to this one.
@@ -93,22 +94,26 @@ __device__ Reach ReachOf(const Task& task, const Weight* weights, const uint32_t
   return reach;
 }
 
-// A warp. kPlain: as RowView's.
-template <bool kPlain>
+// A warp.
 __device__ void GatherSegment(const Passes& p, const RowView& view, int l, int64_t at,
                               const Reach& reach, int segment) {
   const bool boundary = reach.totals.listed == Listed::kBoundary;
+  const int vocab = p.logits.vocab();
   Weight before = 0;
-  ForSegment(p, l, segment, [&](int id, float x) {
-    const float value = view.Value<kPlain>(id, x);
-    const int bin = BinOf(value, view.task.max);
-    if (bin > reach.last_bin) return;  // most, and needs no exp
-    const Seen seen = view.SeeValue(id, value);
-    if (!seen.alive) return;
-    if (boundary && bin < reach.last_bin) {
-      before += seen.weight;
-    } else {
-      PushListed(p, at, value, id);
+  ForFours(p, l, segment, [&](int first, float4 x) {
+    const float4 values = view.Values(first, x, vocab);
+    const float most = fmaxf(fmaxf(values.x, values.y), fmaxf(values.z, values.w));
+    if (BinOf(most, view.task.max) > reach.last_bin) return;  // most, and needs no exp
+    const Seen seen[4] = {view.SeeValue(first, values.x), view.SeeValue(first + 1, values.y),
+                          view.SeeValue(first + 2, values.z), view.SeeValue(first + 3, values.w)};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int bin = BinOf(seen[i].value, view.task.max);
+      const bool is_before = boundary && seen[i].alive && bin < reach.last_bin;
+      before += is_before ? seen[i].weight : 0;
+      if (seen[i].alive && bin <= reach.last_bin && !is_before) {
+        PushListed(p, at, seen[i].value, first + i);
+      }
     }
   });
   if (!boundary) return;
@@ -120,9 +125,10 @@ __device__ void GatherSegment(const Passes& p, const RowView& view, int l, int64
 
 // A warp: one segment after the other of row blockIdx.y in domain blockIdx.z. The order of the list
 // varies; nothing depends on it.
-__global__ void __launch_bounds__(kThreads, 6) GatherKernel(Passes p) {
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm) GatherKernel(Passes p) {
   __shared__ RowScan scratch[kWarps];
   __shared__ Reach shared_reach;
+  device::BeginChained();
   const int l = static_cast<int>(blockIdx.y);
   const auto domain = static_cast<Domain>(p.first_domain + static_cast<int>(blockIdx.z));
   if (l >= NumValid(p)) return;
@@ -143,22 +149,18 @@ __global__ void __launch_bounds__(kThreads, 6) GatherKernel(Passes p) {
   const int warp = static_cast<int>(blockIdx.x) * kWarps + tid / device::kWarpSize;
   for (int segment = warp; segment < p.num_segments;
        segment += static_cast<int>(gridDim.x) * kWarps) {
-    if (view.Plain((segment + 1) * kSegment)) {
-      GatherSegment<true>(p, view, l, at, reach, segment);
-    } else {
-      GatherSegment<false>(p, view, l, at, reach, segment);
-    }
+    GatherSegment(p, view, l, at, reach, segment);
   }
 }
 
 }  // namespace
 
 LaunchResult RunGather(const Passes& passes, cudaStream_t stream) {
-  const int blocks = std::clamp(8 * passes.num_sms / passes.num_logits, 1,
+  const int blocks = std::clamp(kBlocksPerSm * passes.num_sms / passes.num_logits, 1,
                                 (passes.num_segments + kWarps - 1) / kWarps);
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(passes.num_logits),
                   static_cast<unsigned>(passes.num_domains));
-  return AfterLaunch(device::Launch(GatherKernel, grid, kThreads, 0, stream, passes),
+  return AfterLaunch(device::LaunchChained(GatherKernel, grid, kThreads, 0, stream, passes),
                      "list of likely ids");
 }
 

@@ -4,11 +4,11 @@
 // what each row of logits needs. Used by kernels/sampling alone.
 //
 //   scan    the largest value of each segment, before temperature; whether a logit is bad
-//   weigh   lists the ids that can be among so many largest (top_k, log probabilities), or counts
-//           and weighs ids by their distance from the largest value; the sum of the weights
-//           exp(value - max) of each segment
+//   weigh   the sum of the weights exp(value - max) of each segment; lists the ids that can be
+//           among so many most likely (log probabilities), or counts and weighs ids by their
+//           distance from the largest value. Not for top_k, but very large ones
 //   gather  lists the ids that top_p can keep, as those counts and weights show
-//   select  draws the id; lists the most likely
+//   select  lists the ids that top_k can keep; draws the id; lists the most likely
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -30,10 +30,11 @@ __device__ inline float4 LoadFour(const Passes& p, int l, int first) {
   return x;
 }
 
-// Calls f(id, logit) for this lane's ids of a segment. Half of its logits are on their way at once,
-// whatever f writes in between; f is inlined four times, since instructions have to be read, too.
+// Calls f(first, logits) for this lane's ids of a segment, four neighbours at a time. Half of its
+// logits are on their way at once, whatever f writes in between; f is inlined once, since
+// instructions have to be read, too.
 template <typename F>
-__device__ inline void ForSegment(const Passes& p, int l, int segment, F f) {
+__device__ inline void ForFours(const Passes& p, int l, int segment, F f) {
   constexpr int kStride = 4 * device::kWarpSize;
   constexpr int kTurns = kSegment / kStride, kAhead = kTurns / 2;
   const int vocab = p.logits.vocab();
@@ -47,11 +48,20 @@ __device__ inline void ForSegment(const Passes& p, int l, int segment, F f) {
 #pragma unroll
     for (int i = 1; i < kAhead; ++i) ahead[i - 1] = ahead[i];
     if (turn + kAhead < kTurns) ahead[kAhead - 1] = LoadFour(p, l, first + kAhead * kStride);
+    f(first, x);
+  }
+}
+
+// Calls f(id, logit) for each of them.
+template <typename F>
+__device__ inline void ForSegment(const Passes& p, int l, int segment, F f) {
+  const int vocab = p.logits.vocab();
+  ForFours(p, l, segment, [&](int first, float4 x) {
     f(first, x.x);
     if (first + 1 < vocab) f(first + 1, x.y);
     if (first + 2 < vocab) f(first + 2, x.z);
     if (first + 3 < vocab) f(first + 3, x.w);
-  }
+  });
 }
 
 // Quotients by one number, rounded as x / by is, in five instructions (Markstein, "Computation of
@@ -64,9 +74,11 @@ class Divisor {
     if (by >= 1e-6f && by <= 1e6f) least_ = 1e-25f;
   }
 
-  __device__ float operator()(float x) const {
-    const float size = fabsf(x);
-    if (size < least_ || size > 1e30f) return x / by_;
+  __device__ float operator()(float x) const { return IsInRange(x) ? InRange(x) : x / by_; }
+
+  __device__ bool IsInRange(float x) const { return fabsf(x) >= least_ && fabsf(x) <= 1e30f; }
+  // REQUIRES: IsInRange(x).
+  __device__ float InRange(float x) const {
     float quotient = Product(x, reciprocal_);
     quotient = fmaf(fmaf(-quotient, by_, x), reciprocal_, quotient);
     return fmaf(fmaf(-quotient, by_, x), reciprocal_, quotient);
@@ -90,6 +102,15 @@ struct ShapedRow {
 
   // Logits of ids below num_ids stay as they are.
   __device__ bool plain() const { return marks == nullptr && bias == nullptr; }
+  // Those of the ids first .. first + 3 do. REQUIRES: first is a multiple of 4.
+  __device__ bool KeepsFour(int first) const {
+    if (first + 4 > num_ids || bias != nullptr || (history && num_drafts > 0)) return false;
+    if (marks == nullptr) return true;
+    const uint4 m = *reinterpret_cast<const uint4*>(marks + first);
+    return ((m.x | m.y | m.z | m.w) & changing()) == 0;
+  }
+  // Marks of ids whose logits may be changed.
+  __device__ uint32_t changing() const { return masks | (history ? kMarkCount | kMarkPrompt : 0u); }
 
   __device__ float operator()(int id, float x) const {
     if (id >= num_ids) return MinusInfinity();
@@ -263,41 +284,51 @@ struct Seen {
 
 struct RowView {
   Domain domain;
-  ShapedRow shaped;  // of kDrawn
+  ShapedRow shaped;  // of kDrawn; otherwise one that changes nothing
   Task task;
   int num_token_ids;
   Divisor divisor;  // the temperature; 1 when nothing is drawn
 
-  // Value<true> will do for the ids of a segment that ends before this one.
-  __device__ bool Plain(int end) const {
-    return end <= num_token_ids && (domain == kRaw || shaped.plain());
-  }
-
-  // Minus infinity: masked. kPlain: for ids that are not and keep their logit.
-  template <bool kPlain = false>
+  // Minus infinity: masked.
   __device__ float Value(int id, float logit) const {
-    if (kPlain) return divisor(logit);
     if (domain == kRaw) return logit;
     const float value = shaped(id, logit);
     return value == MinusInfinity() ? value : divisor(value);
   }
 
+  // Those of the ids first .. first + 3, of which the vocabulary may have fewer; most take the
+  // short way. REQUIRES: first is a multiple of 4.
+  __device__ float4 Values(int first, float4 x, int vocab) const {
+    if (divisor.IsInRange(x.x) && divisor.IsInRange(x.y) && divisor.IsInRange(x.z) &&
+        divisor.IsInRange(x.w) && shaped.KeepsFour(first)) {
+      return {divisor.InRange(x.x), divisor.InRange(x.y), divisor.InRange(x.z),
+              divisor.InRange(x.w)};
+    }
+    // Inlined once. (Of a function that is called, all of this row would lie in local memory.)
+    float4 values = {};
+#pragma unroll 1
+    for (int id = first; id < first + 4; ++id) {
+      const float value = id < vocab ? Value(id, x.x) : MinusInfinity();
+      values = {values.y, values.z, values.w, value};
+      x = {x.y, x.z, x.w, 0.0f};
+    }
+    return values;
+  }
+
   __device__ Seen See(int id, float logit) const { return SeeValue(id, Value(id, logit)); }
+  // Without a branch.
   __device__ Seen SeeValue(int id, float value) const {
-    Seen seen;
-    seen.value = value;
-    if (seen.value == MinusInfinity()) return seen;
-    const float weight = Exp(seen.value - task.max);
-    if (task.random && weight < task.min_p) return seen;
-    seen.alive = id < num_token_ids;
-    seen.weight = WeightOf(weight);
-    return seen;
+    const float weight = ExpAtMost88(value - task.max);  // values are at most the largest
+    const bool counts = value != MinusInfinity() && weight >= task.min_p;
+    return {counts && id < num_token_ids, value, counts ? WeightOf(weight) : 0};
   }
 };
 
 __device__ inline RowView RowViewOf(const Passes& p, Domain domain, int l, const Task& task) {
-  return {domain, domain == kDrawn ? ShapedRowOf(p, l) : ShapedRow{}, task, p.num_token_ids,
-          Divisor(task.random ? task.temperature : 1.0f)};
+  ShapedRow shaped;
+  shaped.num_ids = p.num_token_ids;
+  if (domain == kDrawn) shaped = ShapedRowOf(p, l);
+  return {domain, shaped, task, p.num_token_ids, Divisor(task.random ? task.temperature : 1.0f)};
 }
 
 // The bin of a value. REQUIRES: value <= max.

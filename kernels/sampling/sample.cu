@@ -27,6 +27,7 @@ __device__ void FillChosen(const Passes& p, int l, int row, int id) {
 // A thread: one run, from its first row of logits on.
 __global__ void __launch_bounds__(kThreads)
     AcceptKernel(Passes p, Results results, bool any_logprobs) {
+  device::BeginChained();
   const int first = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
   if (first >= p.num_logits) return;
   const int num_valid = NumValid(p);
@@ -65,6 +66,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // A thread: one row of logits. Its id is its row's last if none was sampled after it.
 __global__ void __launch_bounds__(kThreads) TakeSamplesKernel(TakeSamples take) {
+  device::BeginChained();
   const int l = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
   if (l >= take.num_logits || take.ids[l] < 0) return;
   const bool more = l + 1 < take.num_logits && take.ids[l + 1] >= 0 && take.indices[l + 1] != 0;
@@ -108,15 +110,20 @@ LaunchResult RunSample(const Sample& sample, cudaStream_t stream) {
   passes.logprobs = sample.logprobs;
   passes.num_domains = sample.any_logprobs && !sample.processed_logprobs ? 2 : 1;
   LaunchResult result = RunScan(passes, stream);
-  if (result.ok() && (sample.any_random || sample.any_logprobs)) {
-    result = RunWeigh(passes, stream);
-    if (result.ok()) result = RunGather(passes, stream);
-  }
+  // Where a vocabulary is so small that its segments do not tell where the largest ids are, they
+  // are found as broad rows' are.
+  const int least_maxima = sample.num_token_ids / kSegment;
+  const bool small = (sample.any_random && least_maxima < kNarrowTopK) ||
+                     (sample.any_logprobs && least_maxima < kMaxTopLogprobs);
+  const bool broad = sample.any_random && sample.any_broad;
+  const bool gathers = small || (broad && sample.any_broad_cut);
+  if (result.ok() && (small || broad || sample.any_logprobs)) result = RunWeigh(passes, stream);
+  if (result.ok() && gathers) result = RunGather(passes, stream);
   if (result.ok()) result = RunSelect(passes, stream);
   if (!result.ok()) return result;
   const Results results = {sample.ids, sample.status};
-  return AfterLaunch(device::Launch(AcceptKernel, BlocksFor(sample.num_logits), kThreads, 0, stream,
-                                    passes, results, sample.any_logprobs),
+  return AfterLaunch(device::LaunchChained(AcceptKernel, BlocksFor(sample.num_logits), kThreads, 0,
+                                           stream, passes, results, sample.any_logprobs),
                      "accepting drafts");
 }
 
@@ -126,9 +133,9 @@ LaunchResult RunTakeSamples(const TakeSamples& take, cudaStream_t stream) {
       take.indices == nullptr || take.last_ids == nullptr) {
     return InvalidArguments("taking samples: ids, rows, indices and last_ids are needed");
   }
-  return AfterLaunch(
-      device::Launch(TakeSamplesKernel, BlocksFor(take.num_logits), kThreads, 0, stream, take),
-      "taking samples");
+  return AfterLaunch(device::LaunchChained(TakeSamplesKernel, BlocksFor(take.num_logits), kThreads,
+                                           0, stream, take),
+                     "taking samples");
 }
 
 }  // namespace sluice::kernels::sampling

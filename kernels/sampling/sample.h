@@ -30,6 +30,10 @@ enum class SampleStatus : int32_t {
   kNotReached = 3,      // the draft before it was rejected, or the row of logits is not valid
 };
 
+// Whether a row with this top_k draws from so many ids that all of its logits have to be weighed.
+inline constexpr int kNarrowTopK = 64;
+inline bool IsBroad(int top_k) { return top_k <= 0 || top_k > kNarrowTopK; }
+
 struct Sample {
   LogitsView logits;
   SamplerState state;
@@ -42,6 +46,8 @@ struct Sample {
   int num_logits = 0;
   // What the caller knows of the rows' parameters; false promises more and launches less.
   bool any_random = true;           // a row with temperature >= 1e-5
+  bool any_broad = true;            // such a row that IsBroad
+  bool any_broad_cut = true;        // and has a top_k or a top_p below 1
   bool any_logprobs = true;         // a row with logprobs >= 0
   bool processed_logprobs = false;  // of what was drawn from, not of the raw logits
   int num_sms = 0;                  // of the device; changes no result
@@ -53,7 +59,7 @@ struct Sample {
                                    // be null when !any_logprobs
 };
 
-// Five kernels, three when every row is greedy and none wants log probabilities. Capturable.
+// Five kernels; three when no row is broad or wants log probabilities. Capturable.
 LaunchResult RunSample(const Sample& sample, cudaStream_t stream);
 
 // What a rank that does not sample does with the ids it is told: last_ids of the rows.

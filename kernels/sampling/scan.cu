@@ -107,6 +107,7 @@ __device__ SegmentScan ScanShaped(const Passes& p, const ShapedRow& shaped, int 
 
 // A warp: one segment after the other of row blockIdx.y.
 __global__ void __launch_bounds__(kWarps* device::kWarpSize, 5) ScanKernel(Passes p) {
+  device::BeginChained();
   const int l = static_cast<int>(blockIdx.y);
   if (l >= NumValid(p)) return;
   const int stride = static_cast<int>(gridDim.x) * kWarps;
@@ -162,9 +163,9 @@ LaunchResult RunScan(const Passes& passes, cudaStream_t stream) {
   const int at_once = passes.num_segments * passes.num_logits > 32 * passes.num_sms ? 2 : 1;
   const int blocks = (passes.num_segments + kWarps * at_once - 1) / (kWarps * at_once);
   return AfterLaunch(
-      device::Launch(ScanKernel,
-                     dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(passes.num_logits)),
-                     kWarps * device::kWarpSize, 0, stream, passes),
+      device::LaunchChained(
+          ScanKernel, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(passes.num_logits)),
+          kWarps * device::kWarpSize, 0, stream, passes),
       "scan of logits");
 }
 

@@ -2,6 +2,7 @@
 #include "kernels/device/launch.cuh"
 #include "kernels/host/philox.h"
 #include "kernels/sampling/descend.cuh"
+#include "kernels/sampling/list_largest.cuh"
 #include "kernels/sampling/passes.h"
 #include "kernels/sampling/row_values.cuh"
 #include "kernels/sampling/short_list.cuh"
@@ -18,6 +19,7 @@ struct Scratch {
   RowScan scan[kDescendThreads / device::kWarpSize];
   Weight top[kMaxTopLogprobs];  // ListEntry
   int num_top;
+  LargestScratch largest;
   Weight list[kMaxListed];
 };
 
@@ -40,8 +42,10 @@ class Selection {
         view_(RowViewOf(p, domain, l, task)),
         task_(view_.task),
         scratch_(scratch),
-        totals_(TotalsOf(p, at_, task)),
-        num_listed_(LoadList(p, at_, totals_.listed, scratch.list)),
+        num_listed_(task.summed() ? LoadList(p, at_, task, scratch.list)
+                                  : ListLargest(p, domain, l, view_, scratch.list, scratch.largest,
+                                                scratch.descend)),
+        totals_(TotalsOf(p, at_, task, num_listed_)),
         short_(scratch.list, num_listed_ <= kShortList ? num_listed_ : 0, task.max,
                scratch.descend),
         sorted_(short_.num_kept() > 0) {}
@@ -68,19 +72,20 @@ class Selection {
                               normalizer.log_total);
   }
 
-  __device__ static BinTotals TotalsOf(const Passes& p, int64_t at, const Task& task) {
+  __device__ static BinTotals TotalsOf(const Passes& p, int64_t at, const Task& task,
+                                       int num_listed) {
     if (task.by_bins) return p.workspace.totals[at];
     if (!task.by_maxima) return {0, 0, 0, Listed::kNothing};
     // There may be more ids than these, but whether more than are wanted shows already.
-    const uint32_t count = p.workspace.list_counts[at];
-    return {0, 0, count, count <= kMaxListed ? Listed::kAll : Listed::kNothing};
+    return {0, 0, static_cast<uint32_t>(num_listed),
+            num_listed <= kMaxListed ? Listed::kAll : Listed::kNothing};
   }
 
-  // Returns the number of ids listed.
-  __device__ static int LoadList(const Passes& p, int64_t at, Listed listed, Weight* to) {
-    if (listed == Listed::kNothing) return 0;
+  // What other passes have listed. Returns the number of ids; those beyond kMaxListed are missing.
+  __device__ static int LoadList(const Passes& p, int64_t at, const Task& task, Weight* to) {
+    if (!task.by_maxima && !task.by_bins) return 0;
     const auto count = static_cast<int>(p.workspace.list_counts[at]);
-    for (int i = Tid(); i < count; i += kDescendThreads) {
+    for (int i = Tid(); i < min(count, kMaxListed); i += kDescendThreads) {
       to[i] = p.workspace.list[at * kMaxListed + i];
     }
     __syncthreads();
@@ -154,8 +159,8 @@ class Selection {
   const RowView view_;
   const Task& task_;
   Scratch& scratch_;
-  const BinTotals totals_;
   const int num_listed_;
+  const BinTotals totals_;
   ShortList short_;  // the list, when it is so short that it is sorted
   const bool sorted_;
   // Of the candidates. Until top_k or top_p has narrowed it, everything that is alive is kept, and
@@ -268,13 +273,16 @@ __device__ int Selection::DrawFromSegments(Weight bits) {
   const Reached segment = ReachingThread(sums[Tid()], target, scratch_.descend);
   static_assert(kSegment == 4 * kDescendThreads);
   const int first = static_cast<int>(segment.key) * kSegment + 4 * Tid();
-  Weight weights[4] = {};
-  const Bound kept = kept_;
-  ForFourSeen(first, [&](int id, const Seen& seen) {
-    if (!seen.alive || !kept.Holds(KeyOf(seen.value), static_cast<uint32_t>(id))) return;
+  const int vocab = p_.logits.vocab();
+  const float4 four = view_.Values(first, LoadFour(p_, l_, first), vocab);
+  const float values[4] = {four.x, four.y, four.z, four.w};
+  Weight weights[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) weights[i] = id - first == i ? seen.weight : weights[i];
-  });
+  for (int i = 0; i < 4; ++i) {
+    const Seen seen = view_.SeeValue(first + i, values[i]);
+    const bool kept = seen.alive && kept_.Holds(KeyOf(values[i]), static_cast<uint32_t>(first + i));
+    weights[i] = kept ? seen.weight : 0;
+  }
   const Weight own = weights[0] + weights[1] + weights[2] + weights[3];
   const Weight rest = target - segment.before;
   const Reached thread = ReachingThread(own, rest, scratch_.descend);
@@ -391,6 +399,7 @@ __device__ void SelectRaw(const Passes& p, int l, const RowScan& scan, Scratch& 
 __global__ void __launch_bounds__(kDescendThreads, 2)
     SelectKernel(const __grid_constant__ Passes p) {
   __shared__ Scratch scratch;
+  device::BeginChained();
   const int l = static_cast<int>(blockIdx.x);
   if (l >= NumValid(p)) return;
   const auto domain = static_cast<Domain>(p.first_domain + static_cast<int>(blockIdx.y));
@@ -407,7 +416,7 @@ __global__ void __launch_bounds__(kDescendThreads, 2)
 LaunchResult RunSelect(const Passes& passes, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(passes.num_logits),
                   static_cast<unsigned>(passes.num_domains));
-  return AfterLaunch(device::Launch(SelectKernel, grid, kDescendThreads, 0, stream, passes),
+  return AfterLaunch(device::LaunchChained(SelectKernel, grid, kDescendThreads, 0, stream, passes),
                      "selection of ids");
 }
 

@@ -4,12 +4,14 @@
 #include "kernels/device/launch.cuh"
 #include "kernels/sampling/passes.h"
 #include "kernels/sampling/row_values.cuh"
+#include "kernels/sampling/segment_bound.cuh"
 
 namespace sluice::kernels::sampling {
 namespace {
 
 constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * device::kWarpSize;
+constexpr int kBlocksPerSm = 6;  // at once; all blocks are
 
 __device__ Weight WarpSum(Weight value) {
   for (int offset = device::kWarpSize / 2; offset > 0; offset /= 2) {
@@ -42,30 +44,6 @@ struct Scratch {
   float reached;
 };
 
-// The num_largest-th of the segments' maxima: at least so many ids have this value or a larger one.
-// Every thread gets it.
-__device__ float LeastOfLargest(const Passes& p, Domain domain, int l, const Task& task,
-                                Scratch& scratch) {
-  const SegmentScan* segments = p.workspace.scans + int64_t{l} * p.num_segments;
-  const int count = domain == kRaw ? p.num_token_ids / kSegment : p.num_segments;
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
-    const float max = domain == kRaw ? segments[i].raw_max : segments[i].max;
-    scratch.maxima[i] = task.random ? max / task.temperature : max;
-  }
-  __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
-    const float own = scratch.maxima[i];
-    int rank = 0;
-    for (int other = 0; other < count; ++other) {
-      const float max = scratch.maxima[other];
-      rank += max > own || (max == own && other < i) ? 1 : 0;
-    }
-    if (rank == task.num_largest() - 1) scratch.reached = own;
-  }
-  __syncthreads();
-  return scratch.reached;
-}
-
 // What a lane adds up of its segments. The last bin holds what is far from the largest value, most
 // of a vocabulary, so it is counted in registers.
 struct Tally {
@@ -74,49 +52,54 @@ struct Tally {
   uint32_t far_count = 0;
 };
 
-// kPlain: as RowView's.
-template <bool kPlain>
 __device__ void BinSegment(const Passes& p, const RowView& view, int l, int segment, Bins& bins,
                            Tally& tally) {
-  ForSegment(p, l, segment, [&](int id, float x) {
-    const float value = view.Value<kPlain>(id, x);
-    const Seen seen = view.SeeValue(id, value);
-    tally.sum += seen.weight;
-    if (!seen.alive) return;
-    const int bin = BinOf(value, view.task.max);
-    if (bin == kBins - 1) {
-      tally.far_weight += seen.weight;
-      ++tally.far_count;
-    } else {
-      bins.Add(bin, seen.weight, 1);
+  const int vocab = p.logits.vocab();
+  ForFours(p, l, segment, [&](int first, float4 x) {
+    const float4 values = view.Values(first, x, vocab);
+    const Seen seen[4] = {view.SeeValue(first, values.x), view.SeeValue(first + 1, values.y),
+                          view.SeeValue(first + 2, values.z), view.SeeValue(first + 3, values.w)};
+#pragma unroll
+    for (const Seen& s : seen) {
+      tally.sum += s.weight;
+      const int bin = BinOf(s.value, view.task.max);
+      const bool far = s.alive && bin == kBins - 1;
+      tally.far_weight += far ? s.weight : 0;
+      tally.far_count += far ? 1 : 0;
+      if (s.alive && !far) bins.Add(bin, s.weight, 1);
     }
   });
 }
 
-// Lists the ids from a value on.
-template <bool kPlain>
+// Lists the ids from a value on, too.
 __device__ void SumSegment(const Passes& p, const RowView& view, int l, int64_t at, int segment,
                            float listed_from, Tally& tally) {
-  const bool summed = view.task.summed();
-  ForSegment(p, l, segment, [&](int id, float x) {
-    const float value = view.Value<kPlain>(id, x);
-    const bool listed = value >= listed_from;
-    if (!listed && !summed) return;
-    const Seen seen = view.SeeValue(id, value);
-    tally.sum += seen.weight;
-    if (listed && seen.alive) PushListed(p, at, value, id);
+  const int vocab = p.logits.vocab();
+  ForFours(p, l, segment, [&](int first, float4 x) {
+    const float4 values = view.Values(first, x, vocab);
+    const Seen seen[4] = {view.SeeValue(first, values.x), view.SeeValue(first + 1, values.y),
+                          view.SeeValue(first + 2, values.z), view.SeeValue(first + 3, values.w)};
+    tally.sum += seen[0].weight + seen[1].weight + (seen[2].weight + seen[3].weight);
+    if (fmaxf(fmaxf(values.x, values.y), fmaxf(values.z, values.w)) < listed_from) return;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (seen[i].value >= listed_from && seen[i].alive) {
+        PushListed(p, at, seen[i].value, first + i);
+      }
+    }
   });
 }
 
 // A warp: one segment after the other of row blockIdx.y in domain blockIdx.z. Bins are added up in
 // the block first.
-__global__ void __launch_bounds__(kThreads, 6) WeighKernel(Passes p) {
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm) WeighKernel(Passes p) {
   __shared__ Scratch scratch;
+  device::BeginChained();
   const int l = static_cast<int>(blockIdx.y);
   const auto domain = static_cast<Domain>(p.first_domain + static_cast<int>(blockIdx.z));
   if (l >= NumValid(p)) return;
   const Task task = TaskOf(p, domain, l, ScanOf(p, l, scratch.scan));
-  if (!task.needed()) return;
+  if (!task.needed() || !task.summed()) return;
   const RowView view = RowViewOf(p, domain, l, task);
   const int64_t at = int64_t{domain} * p.num_logits + l;
   const int tid = static_cast<int>(threadIdx.x);
@@ -125,26 +108,17 @@ __global__ void __launch_bounds__(kThreads, 6) WeighKernel(Passes p) {
     __syncthreads();
   }
   const float listed_from =
-      task.by_maxima ? LeastOfLargest(p, domain, l, task, scratch) : -MinusInfinity();
+      task.by_maxima ? LeastOfLargest(p, domain, l, task, scratch.maxima, &scratch.reached)
+                     : -MinusInfinity();
   Tally tally;
   const int warp = static_cast<int>(blockIdx.x) * kWarps + tid / device::kWarpSize;
   for (int segment = warp; segment < p.num_segments;
        segment += static_cast<int>(gridDim.x) * kWarps) {
-    // Most segments have none of the ids that are listed. (What is not summed is drawn from, so
-    // that there is a maximum for each segment.)
-    if (!task.summed() && scratch.maxima[segment] < listed_from) continue;
-    const bool plain = view.Plain((segment + 1) * kSegment);
     tally.sum = 0;
     if (task.by_bins) {
-      if (plain) {
-        BinSegment<true>(p, view, l, segment, scratch.bins, tally);
-      } else {
-        BinSegment<false>(p, view, l, segment, scratch.bins, tally);
-      }
-    } else if (plain) {
-      SumSegment<true>(p, view, l, at, segment, listed_from, tally);
+      BinSegment(p, view, l, segment, scratch.bins, tally);
     } else {
-      SumSegment<false>(p, view, l, at, segment, listed_from, tally);
+      SumSegment(p, view, l, at, segment, listed_from, tally);
     }
     const Weight sum = WarpSum(tally.sum);
     if (tid % device::kWarpSize == 0) {
@@ -165,11 +139,11 @@ __global__ void __launch_bounds__(kThreads, 6) WeighKernel(Passes p) {
 }  // namespace
 
 LaunchResult RunWeigh(const Passes& passes, cudaStream_t stream) {
-  const int blocks = std::clamp(8 * passes.num_sms / passes.num_logits, 1,
+  const int blocks = std::clamp(kBlocksPerSm * passes.num_sms / passes.num_logits, 1,
                                 (passes.num_segments + kWarps - 1) / kWarps);
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(passes.num_logits),
                   static_cast<unsigned>(passes.num_domains));
-  return AfterLaunch(device::Launch(WeighKernel, grid, kThreads, 0, stream, passes),
+  return AfterLaunch(device::LaunchChained(WeighKernel, grid, kThreads, 0, stream, passes),
                      "weights of logits");
 }
 

@@ -103,6 +103,8 @@ class Sampler {
     Check(sampling::RunSetRows({device.get(), upload.num_rows(), step_.state}, nullptr));
     Check(cudaDeviceSynchronize());
     step_.any_random = init.temperature > 0.0f;
+    step_.any_broad = step_.any_random && sampling::IsBroad(init.top_k);
+    step_.any_broad_cut = step_.any_broad && (init.top_k > 0 || init.top_p < 1.0f);
     step_.any_logprobs = init.logprobs >= 0;
   }
 

@@ -117,6 +117,8 @@ class SamplerPair {
   struct Options {
     bool processed_logprobs = false;
     bool any_random = true;
+    bool any_broad = true;
+    bool any_broad_cut = true;
     bool any_logprobs = true;
     int num_padded = 0;     // rows of logits beyond the valid ones
     bool in_graph = false;  // captured and replayed
@@ -201,6 +203,8 @@ class SamplerPair {
             .num_valid = options.num_padded > 0 ? valid.get() : nullptr,
             .num_logits = total,
             .any_random = options.any_random,
+            .any_broad = options.any_broad,
+            .any_broad_cut = options.any_broad_cut,
             .any_logprobs = options.any_logprobs,
             .processed_logprobs = options.processed_logprobs,
             .num_sms = shape_.num_sms,

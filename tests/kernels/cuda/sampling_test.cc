@@ -173,6 +173,35 @@ TEST_F(SamplingTest, GreedyRowsNeedNoOtherPasses) {
   SampleAll(cases, shape, rng_, 3, {.any_random = false, .any_logprobs = false});
 }
 
+TEST_F(SamplingTest, NarrowRowsNeedNoWeights) {
+  // Enough segments for each top_k that is narrow, and too few.
+  for (const int vocab : {69632, 3000}) {
+    const Shape shape = {.vocab = vocab, .num_token_ids = vocab - 40};
+    std::vector<RowCase> cases = {Greedy()};
+    for (const int top_k : {1, 2, 20, kNarrowTopK}) {
+      cases.push_back(Random(rng_));
+      cases.back().params.top_k = top_k;
+      cases.back().params.top_p = top_k == 20 ? 0.9f : 1.0f;
+      cases.back().params.temperature = 0.7f;
+    }
+    cases[2].output = RandomIds(rng_, vocab, 500);
+    cases[2].params.repetition_penalty = 1.2f;
+    cases.push_back(cases[3]);
+    cases.back().allowed = RandomIds(rng_, vocab, 9);
+    cases.push_back(cases[3]);
+    cases.back().banned = RandomIds(rng_, vocab, vocab / 2);
+    cases.push_back(cases[3]);
+    cases.back().bias = {{5, 12.0f}, {vocab - 100, 11.0f}, {77, -30.0f}};
+    SampleAll(cases, shape, rng_, 2, {.any_broad = false, .any_logprobs = false});
+    for (RowCase& c : cases) c.logprobs = 20;
+    SampleAll(cases, shape, rng_, 1, {.any_broad = false});
+    SampleAll(cases, shape, rng_, 1, {.processed_logprobs = true, .any_broad = false});
+    cases.push_back(Random(rng_));  // what is broad, but not cut
+    cases.back().params.min_p = 0.01f;
+    SampleAll(cases, shape, rng_, 1, {.any_broad_cut = false});
+  }
+}
+
 TEST_F(SamplingTest, InAGraph) {
   std::vector<RowCase> cases;
   for (const Change& change : Changes()) {

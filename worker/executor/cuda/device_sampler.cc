@@ -144,11 +144,16 @@ absl::Status DeviceSampler::SetRows(std::span<const RowAdd> added, Staging* stag
 absl::Status DeviceSampler::Sample(const LogitsView& logits, const StepBatch& batch,
                                    const RowTable& table, const LogitsPlaces& places,
                                    cudaStream_t stream) {
-  bool any_random = false;
+  bool any_random = false, any_broad = false, any_broad_cut = false;
   any_logprobs_ = false;
   for (const StepBatch::SampledRow& row : batch.sampled_rows) {
     const SamplingParams& params = table.row(row.row).sampling->params;
-    any_random |= params.temperature >= kernels::sampling::kGreedyBelow;
+    if (params.temperature >= kernels::sampling::kGreedyBelow) {
+      any_random = true;
+      const bool broad = kernels::sampling::IsBroad(params.top_k);
+      any_broad |= broad;
+      any_broad_cut |= broad && (params.top_k > 0 || params.top_p < 1.0f);
+    }
     any_logprobs_ |= params.logprobs.has_value();
   }
   return ToStatus(
@@ -161,6 +166,8 @@ absl::Status DeviceSampler::Sample(const LogitsView& logits, const StepBatch& ba
                                     .num_valid = nullptr,
                                     .num_logits = static_cast<int>(batch.logits_of.size()),
                                     .any_random = any_random,
+                                    .any_broad = any_broad,
+                                    .any_broad_cut = any_broad_cut,
                                     .any_logprobs = any_logprobs_,
                                     .processed_logprobs = options_.processed_logprobs,
                                     .num_sms = options_.num_sms,
