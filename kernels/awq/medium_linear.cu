@@ -331,7 +331,7 @@ SplitPlan PlanMediumLinear(int outputs, int inputs, int rows, int num_sms) {
 LaunchResult RunMediumLinear(const MediumLinear& linear, cudaStream_t stream) {
   const PackedAwq& weight = linear.weight;
   if (linear.rows < 1 || linear.rows > kMaxMediumRows) {
-    return InvalidArguments("AWQ medium linear: 1 to 256 rows");
+    return InvalidArguments("AWQ medium linear: 1 to 2,048 rows");
   }
   if (weight.outputs % kTileOutputs != 0 || weight.inputs % kGroupInputs != 0 ||
       linear.plan.tile_outputs != kBlockOutputs || linear.plan.slices != 1 ||

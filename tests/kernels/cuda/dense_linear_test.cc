@@ -14,9 +14,11 @@
 #include <cmath>
 #include <span>
 
+#include "kernels/awq/dequantize.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/linear_pack.h"
 #include "kernels/cpu/thread_pool.h"
+#include "tests/kernels/cuda/awq_checkpoint.h"
 #include "tests/kernels/cuda/device_array.h"
 
 namespace sluice::kernels::dense {
@@ -137,6 +139,31 @@ TEST_P(DenseLinearTest, EqualsTheCpu) {
     // The same shape gives the same bits.
     ExpectOk(linear_->Run(product, nullptr));
     ASSERT_EQ(ToFloats(rounded.ToHost()), actual_rounded);
+  }
+}
+
+// The way of an AWQ linear with more rows than its own kernels take. Each weight is rounded to bf16
+// once, 2^-9 of it; absolute products are 0.03 an input together (awq_test.cc).
+TEST_F(DenseLinearTest, MultipliesWidenedWeights) {
+  constexpr int kInputs = 384, kOutputs = 96, kRows = 70;
+  const awq::Checkpoint checkpoint(kInputs, kOutputs, 21);
+  const awq::ShardRange all = {0, kInputs, 0, kOutputs};
+  const awq::OnDevice device(checkpoint, all);
+  DeviceArray<__nv_bfloat16> widened(size_t{kInputs} * kOutputs);
+  ExpectOk(awq::Dequantize(device.packed, widened.get(), nullptr));
+  std::mt19937 rng(8);
+  const std::vector<__nv_bfloat16> x = RandomBf16(rng, size_t{kRows} * kInputs, 1.0f);
+  std::vector<float> expected(size_t{kRows} * kOutputs);
+  cpu::Linear(checkpoint.OnCpu(all, pool_), ToFloats(x).data(), kInputs, kRows, expected.data(),
+              kOutputs, pool_);
+  const DeviceArray<__nv_bfloat16> x_device(x);
+  DeviceArray<float> out(expected.size());
+  ExpectOk(linear_->Run(
+      {{kRows, kOutputs, kInputs, OutputType::kFloat}, x_device.get(), widened.get(), out.get()},
+      nullptr));
+  const std::vector<float> actual = out.ToHost();
+  for (size_t i = 0; i < actual.size(); ++i) {
+    ASSERT_NEAR(actual[i], expected[i], std::ldexp(0.03f * kInputs, -9)) << i;
   }
 }
 

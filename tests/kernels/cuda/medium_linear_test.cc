@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AWQ linear for 17 to 256 rows against the CPU's, and the sum of its pieces.
+// The AWQ linear for 17 rows and more against the CPU's, and the sum of its pieces.
 //
 // Tolerance. Both sides start from the same bf16 activations and the same (q - zero), exact; scales
 // are applied in fp32. The order of fp32 sums of K products differs, which 2^-20 of the sum of
@@ -46,6 +46,10 @@ const std::vector<int> kRowCounts =
 // Small: the ring goes round, and tiles are split.
 const std::vector<int> kSmCounts = kSmallShapes ? std::vector<int>{1, 5} : std::vector<int>{132};
 constexpr int kFewRowCounts[] = {17, 100};
+// Several blocks of rows, whole and not. The CPU takes its time for so many.
+const std::vector<int> kManyRowCounts =
+    kSmallShapes ? std::vector<int>{257, 500}
+                 : std::vector<int>{257, 300, 511, 512, 513, 1000, 1024, 1700, 2047, 2048};
 
 class MediumLinearTest : public CudaTest, public ::testing::WithParamInterface<Shape> {
  protected:
@@ -82,11 +86,11 @@ class MediumLinearTest : public CudaTest, public ::testing::WithParamInterface<S
     const OnDevice device(checkpoint, all);
     const cpu::LinearWeight reference = checkpoint.OnCpu(all, pool_);
     std::mt19937 rng(3);
-    const std::vector<__nv_bfloat16> x = RandomBf16(rng, size_t{kMaxMediumRows} * inputs, 1.0f);
+    const int most_rows = *std::ranges::max_element(row_counts);
+    const std::vector<__nv_bfloat16> x = RandomBf16(rng, size_t{1} * most_rows * inputs, 1.0f);
     const std::vector<float> x_floats = ToFloats(x);
-    std::vector<float> expected(size_t{kMaxMediumRows} * outputs);
-    cpu::Linear(reference, x_floats.data(), inputs, kMaxMediumRows, expected.data(), outputs,
-                pool_);
+    std::vector<float> expected(size_t{1} * most_rows * outputs);
+    cpu::Linear(reference, x_floats.data(), inputs, most_rows, expected.data(), outputs, pool_);
     const DeviceArray<__nv_bfloat16> x_device(x);
     for (const int rows : row_counts) {
       for (const int num_sms : kSmCounts) {
@@ -118,6 +122,11 @@ INSTANTIATE_TEST_SUITE_P(Shapes, MediumLinearTest, ::testing::ValuesIn(kShapes),
                            return std::to_string(shape.param.inputs) + "x" +
                                   std::to_string(shape.param.outputs);
                          });
+
+TEST_F(MediumLinearTest, EqualsTheCpuForManyRows) {
+  const auto [inputs, outputs] = kSmallShapes ? Shape{256, 320} : Shape{2176, 5120};
+  ExpectCpus(Checkpoint(inputs, outputs, 17), kManyRowCounts, Tolerance(inputs));
+}
 
 TEST_F(MediumLinearTest, EqualsTheCpuWithF16Scales) {
   ExpectCpus(Checkpoint(384, 320, 12, ScaleType::kF16), kFewRowCounts, Tolerance(384));

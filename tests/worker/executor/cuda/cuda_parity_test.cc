@@ -205,7 +205,8 @@ class CudaParityTest : public ::testing::TestWithParam<Case> {
 };
 
 TEST_P(CudaParityTest, PrefillIsTheCpusOwn) {
-  // Row counts of every path of the linears, and chunks that begin within a page.
+  // Row counts of all kernels of the linears (but widened weights, which take more rows than this
+  // model's context has), and chunks that begin within a page.
   const std::vector<TokenId> prompt = RandomIds(3, kEmulated ? 260 : 400, GetParam().vocab);
   const std::vector<Position> expected = ScorePrompt(cpu(), prompt, prompt.size());
   for (const size_t chunk : {prompt.size(), size_t{130}, size_t{13}}) {
