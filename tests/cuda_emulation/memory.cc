@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/cuda_emulation/memory.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -27,6 +29,8 @@ struct Allocation {
   int device;
   uint8_t* pages;  // kPageBytes before the first and behind the last fault
   size_t page_bytes;
+  int descriptor = -1;  // of what other processes can map
+  bool mapped = false;  // another process's
 };
 
 struct Heap {
@@ -72,7 +76,8 @@ void* Allocate(size_t bytes, MemoryKind kind, int device) {
   std::memset(data + bytes, kGuard, static_cast<size_t>(pages + page_bytes - data) - bytes);
   Heap& heap = TheHeap();
   const std::lock_guard<std::mutex> lock(heap.mutex);
-  heap.allocations[Address(data)] = {bytes, kind, device, pages, page_bytes};
+  heap.allocations[Address(data)] = {
+      .bytes = bytes, .kind = kind, .device = device, .pages = pages, .page_bytes = page_bytes};
   return data;
 }
 
@@ -80,10 +85,74 @@ bool Free(void* pointer, MemoryKind kind) {
   Heap& heap = TheHeap();
   const std::lock_guard<std::mutex> lock(heap.mutex);
   const auto found = heap.allocations.find(Address(pointer));
-  if (found == heap.allocations.end() || found->second.kind != kind) return false;
+  if (found == heap.allocations.end() || found->second.kind != kind || found->second.mapped) {
+    return false;
+  }
   const Allocation& allocation = found->second;
   CheckGuards(static_cast<const uint8_t*>(pointer), allocation);
+  if (allocation.descriptor >= 0) close(allocation.descriptor);
   munmap(allocation.pages - kPageBytes, allocation.page_bytes + 2 * kPageBytes);
+  heap.allocations.erase(found);
+  return true;
+}
+
+bool Share(void* pointer, SharedPlace* place) {
+  Heap& heap = TheHeap();
+  const std::lock_guard<std::mutex> lock(heap.mutex);
+  const auto found = heap.allocations.find(Address(pointer));
+  if (found == heap.allocations.end() || found->second.kind != MemoryKind::kDevice) return false;
+  Allocation& allocation = found->second;
+  if (allocation.descriptor < 0) {
+    // The same addresses get other pages, with the same bytes.
+    const int descriptor = memfd_create("emulated device memory", MFD_CLOEXEC);
+    if (descriptor < 0) return false;
+    const auto size = static_cast<off_t>(allocation.page_bytes);
+    if (ftruncate(descriptor, size) != 0 ||
+        pwrite(descriptor, allocation.pages, allocation.page_bytes, 0) != size ||
+        mmap(allocation.pages, allocation.page_bytes, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_FIXED, descriptor, 0) == MAP_FAILED) {
+      close(descriptor);
+      return false;
+    }
+    allocation.descriptor = descriptor;
+  }
+  *place = {getpid(), allocation.descriptor, allocation.page_bytes,
+            static_cast<size_t>(static_cast<uint8_t*>(pointer) - allocation.pages),
+            allocation.bytes};
+  return true;
+}
+
+void* MapShared(const SharedPlace& place, int device) {
+  char path[64];
+  std::snprintf(path, sizeof(path), "/proc/%d/fd/%d", place.process, place.descriptor);
+  const int descriptor = open(path, O_RDWR | O_CLOEXEC);
+  if (descriptor < 0) return nullptr;
+  void* memory = mmap(nullptr, place.page_bytes + 2 * kPageBytes, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  auto* pages = static_cast<uint8_t*>(memory) + kPageBytes;
+  const bool mapped =
+      memory != MAP_FAILED && mmap(pages, place.page_bytes, PROT_READ | PROT_WRITE,
+                                   MAP_SHARED | MAP_FIXED, descriptor, 0) != MAP_FAILED;
+  close(descriptor);
+  if (!mapped) return nullptr;
+  uint8_t* data = pages + place.offset;
+  Heap& heap = TheHeap();
+  const std::lock_guard<std::mutex> lock(heap.mutex);
+  heap.allocations[Address(data)] = {.bytes = place.bytes,
+                                     .kind = MemoryKind::kDevice,
+                                     .device = device,
+                                     .pages = pages,
+                                     .page_bytes = place.page_bytes,
+                                     .mapped = true};
+  return data;
+}
+
+bool UnmapShared(void* pointer) {
+  Heap& heap = TheHeap();
+  const std::lock_guard<std::mutex> lock(heap.mutex);
+  const auto found = heap.allocations.find(Address(pointer));
+  if (found == heap.allocations.end() || !found->second.mapped) return false;
+  munmap(found->second.pages - kPageBytes, found->second.page_bytes + 2 * kPageBytes);
   heap.allocations.erase(found);
   return true;
 }
@@ -111,7 +180,8 @@ size_t AllocatedBytes(int device) {
   const std::lock_guard<std::mutex> lock(heap.mutex);
   size_t sum = 0;
   for (const auto& [address, allocation] : heap.allocations) {
-    if (allocation.kind == MemoryKind::kDevice && allocation.device == device) {
+    if (allocation.kind == MemoryKind::kDevice && allocation.device == device &&
+        !allocation.mapped) {
       sum += allocation.bytes;
     }
   }

@@ -4,6 +4,8 @@
 // is checked when it is freed. Freed memory faults. Any thread may call.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -16,6 +18,22 @@ void* Allocate(size_t bytes, MemoryKind kind, int device);
 // False for what is not the beginning of an allocation of this kind. Ends the process when the
 // bytes around the allocation have changed.
 bool Free(void* pointer, MemoryKind kind);
+
+// How another process finds an allocation of this one.
+struct SharedPlace {
+  pid_t process;
+  int descriptor;     // in that process
+  size_t page_bytes;  // of its pages
+  size_t offset;      // of the allocation in them
+  size_t bytes;       // of the allocation
+};
+// From now on other processes can map it. REQUIRES: nobody uses the memory meanwhile. False for
+// what is not the beginning of an allocation on the device.
+bool Share(void* pointer, SharedPlace* place);
+// Another process's allocation, as memory of the current device that Free does not take. Null when
+// that process has ended.
+void* MapShared(const SharedPlace& place, int device);
+bool UnmapShared(void* pointer);
 
 // What [pointer, pointer + bytes) lies in; `whole` is false when only a part of it does.
 struct Placement {

@@ -2,6 +2,7 @@
 // The emulated runtime: memory and copies. A copy whose pointers do not lie where its kind says, or
 // that runs over the end of an allocation, is an invalid value, and says so.
 #include <cuda_runtime_api.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -114,16 +115,28 @@ cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
 
 cudaError_t cudaFreeHost(void* pointer) { return FreeAfterWork(pointer, MemoryKind::kPinned); }
 
-// Memory is of one process here.
 cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t* handle, void* pointer) {
-  if (Find(pointer, 1).begin != pointer) return Report(cudaErrorInvalidValue);
+  static_assert(sizeof(SharedPlace) <= sizeof(*handle));
+  SharedPlace place = {};
+  if (!Share(pointer, &place)) return Report(cudaErrorInvalidValue);
   *handle = {};
+  std::memcpy(handle, &place, sizeof(place));
   return cudaSuccess;
 }
-cudaError_t cudaIpcOpenMemHandle(void**, cudaIpcMemHandle_t, unsigned) {
-  return Report(cudaErrorNotSupported);
+
+cudaError_t cudaIpcOpenMemHandle(void** pointer, cudaIpcMemHandle_t handle, unsigned) {
+  SharedPlace place = {};
+  std::memcpy(&place, &handle, sizeof(place));
+  if (place.process == getpid()) return Report(cudaErrorInvalidValue);  // as CUDA has it
+  *pointer = MapShared(place, CurrentDevice());
+  return *pointer != nullptr ? cudaSuccess : Report(cudaErrorInvalidValue);
 }
-cudaError_t cudaIpcCloseMemHandle(void*) { return Report(cudaErrorNotSupported); }
+
+// Waits for the device, as a free does.
+cudaError_t cudaIpcCloseMemHandle(void* pointer) {
+  WaitForAllStreams();
+  return UnmapShared(pointer) ? cudaSuccess : Report(cudaErrorInvalidValue);
+}
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
   const Placement placement = Find(pointer, 1);

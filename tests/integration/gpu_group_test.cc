@@ -134,7 +134,8 @@ void UseInstallation(const std::filesystem::path& folder) {
   setenv("LD_LIBRARY_PATH", (folder / "lib").c_str(), 1);
 }
 
-// What only the stand-in can be told to do, in an environment that ends with the test.
+// What only the stand-in of NCCL can be told to do, in an environment that ends with the test. All
+// sums go through it.
 class EmulatedGpuGroupTest : public ::testing::Test {
  protected:
   ~EmulatedGpuGroupTest() override {
@@ -147,9 +148,10 @@ class EmulatedGpuGroupTest : public ::testing::Test {
 // Ranks without a launcher that would kill them: the last resort is their own.
 TEST_F(EmulatedGpuGroupTest, RankWhoseStepHearsNoAbortEndsByItself) {
   Order("deaf");
-  WorkerProcess leader(Arguments({"--rank=0"}));
+  WorkerProcess leader(Arguments({"--rank=0", "--all-reduce=nccl"}));
   auto rank = std::async(std::launch::async, [&] {
-    return RunWorker(Arguments({"--rank=1", "--leader=" + leader.address(), "--metrics-port=0"}));
+    return RunWorker(Arguments(
+        {"--rank=1", "--leader=" + leader.address(), "--metrics-port=0", "--all-reduce=nccl"}));
   });
   ASSERT_TRUE(leader.WaitServing());
   RunningCall call(leader);
@@ -159,9 +161,10 @@ TEST_F(EmulatedGpuGroupTest, RankWhoseStepHearsNoAbortEndsByItself) {
 
 TEST_F(EmulatedGpuGroupTest, LeaderWhoseStepHearsNoAbortEndsByItself) {
   Order("deaf,break=1:120");
-  WorkerProcess leader(Arguments({"--rank=0"}));
+  WorkerProcess leader(Arguments({"--rank=0", "--all-reduce=nccl"}));
   auto rank = std::async(std::launch::async, [&] {
-    return RunWorker(Arguments({"--rank=1", "--leader=" + leader.address(), "--metrics-port=0"}));
+    return RunWorker(Arguments(
+        {"--rank=1", "--leader=" + leader.address(), "--metrics-port=0", "--all-reduce=nccl"}));
   });
   ASSERT_TRUE(leader.WaitServing());
   RunningCall call(leader);
@@ -172,7 +175,7 @@ TEST_F(EmulatedGpuGroupTest, LeaderWhoseStepHearsNoAbortEndsByItself) {
 
 TEST_F(EmulatedGpuGroupTest, CollectiveThatFailsOnOneRankEndsTheGroup) {
   Order("break=1:120");
-  WorkerProcess worker(Arguments());
+  WorkerProcess worker(Arguments({"--all-reduce=nccl"}));
   ASSERT_TRUE(worker.WaitServing());
   RunningCall call(worker);
   EXPECT_EQ(call.ReadToTheEnd().error_code(), grpc::StatusCode::UNAVAILABLE);
