@@ -52,18 +52,6 @@ __device__ inline void ForFours(const Passes& p, int l, int segment, F f) {
   }
 }
 
-// Calls f(id, logit) for each of them.
-template <typename F>
-__device__ inline void ForSegment(const Passes& p, int l, int segment, F f) {
-  const int vocab = p.logits.vocab();
-  ForFours(p, l, segment, [&](int first, float4 x) {
-    f(first, x.x);
-    if (first + 1 < vocab) f(first + 1, x.y);
-    if (first + 2 < vocab) f(first + 2, x.z);
-    if (first + 3 < vocab) f(first + 3, x.w);
-  });
-}
-
 // Quotients by one number, rounded as x / by is, in five instructions (Markstein, "Computation of
 // elementary functions on the IBM RISC System/6000", 1990): with the reciprocal rounded to nearest,
 // one correction leaves less than one unit of the last place, and the second rounds correctly.
@@ -102,12 +90,17 @@ struct ShapedRow {
 
   // Logits of ids below num_ids stay as they are.
   __device__ bool plain() const { return marks == nullptr && bias == nullptr; }
-  // Those of the ids first .. first + 3 do. REQUIRES: first is a multiple of 4.
-  __device__ bool KeepsFour(int first) const {
+  // Those of the ids first .. first + 3 do, which have these marks. REQUIRES: first is a multiple
+  // of 4.
+  __device__ bool KeepsFour(int first, uint4 m) const {
     if (first + 4 > num_ids || bias != nullptr || (history && num_drafts > 0)) return false;
-    if (marks == nullptr) return true;
-    const uint4 m = *reinterpret_cast<const uint4*>(marks + first);
     return ((m.x | m.y | m.z | m.w) & changing()) == 0;
+  }
+  __device__ bool KeepsFour(int first) const { return KeepsFour(first, MarksOfFour(first)); }
+  // Of ids that are all there; otherwise nothing.
+  __device__ uint4 MarksOfFour(int first) const {
+    if (marks == nullptr || first + 4 > num_ids) return {0, 0, 0, 0};
+    return *reinterpret_cast<const uint4*>(marks + first);
   }
   // Marks of ids whose logits may be changed.
   __device__ uint32_t changing() const { return masks | (history ? kMarkCount | kMarkPrompt : 0u); }

@@ -85,23 +85,69 @@ __device__ SegmentScan ScanPlain(const SegmentLogits& logits, int segment) {
   return {max, argmax, max, bad ? 1 : 0};
 }
 
-// A warp: any segment.
-__device__ SegmentScan ScanShaped(const Passes& p, const ShapedRow& shaped, int l, int segment) {
+// What a lane has seen of a segment, in the order of its ids.
+struct Largest {
   float max = MinusInfinity(), raw_max = MinusInfinity();
   int argmax = 0x7fffffff;
-  bool bad = false;
-  ForSegment(p, l, segment, [&](int id, float x) {
-    bad = bad || !IsFinite(x);
+  float zero = 0.0f;  // NaN as soon as one is an infinity or NaN
+
+  // Four logits that stay as they are.
+  __device__ void AddPlain(int first, const float4& x) {
+    const float most = fmaxf(fmaxf(x.x, x.y), fmaxf(x.z, x.w));
+    raw_max = fmaxf(raw_max, most);
+    zero = fmaf(x.x, 0.0f, fmaf(x.y, 0.0f, fmaf(x.z, 0.0f, fmaf(x.w, 0.0f, zero))));
+    if (most > max) {
+      max = most;
+      argmax = first + (x.x == most ? 0 : x.y == most ? 1 : x.z == most ? 2 : 3);
+    }
+  }
+
+  __device__ void Add(int id, float x, float value) {
     raw_max = fmaxf(raw_max, x);
-    KeepLarger(shaped(id, x), id, &max, &argmax);
-  });
+    zero = fmaf(x, 0.0f, zero);
+    KeepLarger(value, id, &max, &argmax);
+  }
+};
+
+// A warp: any segment.
+__device__ SegmentScan ScanShaped(const Passes& p, const ShapedRow& shaped, int l, int segment) {
+  constexpr int kAtOnce = 2;  // times four ids
+  constexpr int kStride = SegmentLogits::kStride;
+  const int vocab = p.logits.vocab();
+  Largest largest;
+#pragma unroll 1
+  for (int turn = 0; turn < SegmentLogits::kLoads; turn += kAtOnce) {
+    const int begin = SegmentLogits::FirstOf(segment) + turn * kStride;
+    float4 x[kAtOnce];
+    uint4 marks[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      x[i] = LoadFour(p, l, begin + i * kStride);
+      marks[i] = shaped.MarksOfFour(begin + i * kStride);
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int first = begin + i * kStride;
+      if (shaped.KeepsFour(first, marks[i])) {
+        largest.AddPlain(first, x[i]);
+        continue;
+      }
+#pragma unroll 1
+      for (int id = first; id < min(first + 4, vocab); ++id) {
+        largest.Add(id, x[i].x, shaped(id, x[i].x));
+        x[i] = {x[i].y, x[i].z, x[i].w, 0.0f};
+      }
+    }
+  }
+  float max = largest.max, raw_max = largest.raw_max;
+  int argmax = largest.argmax;
   for (int offset = device::kWarpSize / 2; offset > 0; offset /= 2) {
     const float other = __shfl_xor_sync(0xffffffffu, max, offset);
     const int other_argmax = __shfl_xor_sync(0xffffffffu, argmax, offset);
     KeepLarger(other, other_argmax, &max, &argmax);
     raw_max = fmaxf(raw_max, __shfl_xor_sync(0xffffffffu, raw_max, offset));
   }
-  bad = __ballot_sync(0xffffffffu, bad) != 0;
+  const bool bad = __ballot_sync(0xffffffffu, largest.zero != 0.0f) != 0;
   return {max, argmax, raw_max, bad ? 1 : 0};
 }
 
