@@ -6,7 +6,7 @@
 // (worker/parallel/all_reduce_path.h, whose table this is for), those of a linear's output with the
 // summing of the pieces that down leaves for so many rows.
 //
-//   collective_bench [--ranks=2] [--buffer-mib=64]
+// collective_bench --help has the options.
 //
 // Needs libnccl.so.2 where the worker looks for it (docs/operations.md). Beside an unpacked
 // package: LD_LIBRARY_PATH=lib collective_bench.
@@ -23,6 +23,7 @@
 
 #include "kernels/awq/small_linear.h"
 #include "kernels/collective/peer_all_reduce.h"
+#include "tests/bench/usage.h"
 #include "tests/support/rank_processes.h"
 #include "worker/parallel/device_group.h"
 #include "worker/parallel/nccl_communicator.h"
@@ -189,6 +190,12 @@ int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
   return 0;
 }
 
+constexpr char kUsage[] = R"(usage: collective_bench [options]
+Times the collectives of a step over the GPUs of a host, a process each; prints JSON.
+  --ranks=2               on GPUs 0 and on
+  --buffer-mib=64         of each of a rank's peer buffers; larger sums take NCCL alone
+)";
+
 }  // namespace
 }  // namespace sluice::worker
 
@@ -202,8 +209,7 @@ int main(int argc, char** argv) {
     } else if (argument.rfind("--buffer-mib=", 0) == 0) {
       buffer_mib = std::max(1, std::atoi(argument.c_str() + 13));
     } else {
-      std::fprintf(stderr, "usage: collective_bench [--ranks=2] [--buffer-mib=64]\n");
-      return 2;
+      sluice::EndWithUsage(sluice::worker::kUsage, argument);
     }
   }
   for (const auto& entry : sluice::worker::kNcclEnvironment) setenv(entry.name, entry.value, 0);

@@ -5,18 +5,13 @@
 // give, and the fraction of it; for decoding also how long the device was idle between steps.
 // Prints JSON.
 //
-//   cuda_engine_bench [--tp-size=1] [--all-reduce=auto|nccl|peer] [--bandwidth=3.0e12]
-//                     [--flops=7.9e14] [--only=REGEX]
-//
 // Positions are YaRN's, which reach 131,072; that costs nothing at other lengths.
 //
-// bandwidth (bytes/s) and flops: what the floor divides by, per GPU; the defaults are an H100's, as
-// measured.
+// cuda_engine_bench --help has the options.
 #include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -27,11 +22,12 @@
 #include <thread>
 #include <vector>
 
+#include "tests/bench/rank_threads.h"
+#include "tests/bench/usage.h"
+#include "tests/support/device_communicators.h"
 #include "tests/support/qwen3_14b_config.h"
 #include "worker/engine/engine.h"
 #include "worker/executor/cuda/cuda_executor.h"
-#include "worker/parallel/device_group.h"
-#include "worker/parallel/nccl_environment.h"
 
 namespace sluice::worker {
 namespace {
@@ -51,74 +47,6 @@ constexpr int kMaxRows = 256;
 void Check(const absl::Status& status) {
   if (!status.ok()) Fail(std::string(status.message()));
 }
-
-// The other ranks of the group, each a thread with the executor of its GPU.
-class RankThreads final : public RankGroup {
- public:
-  explicit RankThreads(std::vector<Executor*> executors) {
-    for (Executor* executor : executors) {
-      ranks_.push_back(std::make_unique<Rank>());
-      Rank* rank = ranks_.back().get();
-      rank->thread = std::thread([this, rank, executor] { Loop(rank, executor); });
-    }
-  }
-  ~RankThreads() override {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    for (const auto& rank : ranks_) rank->thread.join();
-  }
-
-  absl::Status Send(const StepPlan& plan) override {
-    StepPlan copy = plan;
-    for (RowAdd& add : copy.added) add.sampling = nullptr;
-    {
-      const std::lock_guard lock(mutex_);
-      for (const auto& rank : ranks_) rank->plans.push_back(copy);
-    }
-    changed_.notify_all();
-    return absl::OkStatus();
-  }
-  StepId LastStepDoneByAll() const override {
-    const std::lock_guard lock(mutex_);
-    StepId last = kMaxStep;
-    for (const auto& rank : ranks_) last = std::min(last, rank->done);
-    return last;
-  }
-  absl::Status Health() const override { return absl::OkStatus(); }
-
- private:
-  struct Rank {
-    std::deque<StepPlan> plans;  // as done, guarded by mutex_
-    StepId done = 0;
-    std::thread thread;
-  };
-
-  void Loop(Rank* rank, Executor* executor) {
-    for (;;) {
-      StepPlan plan;
-      {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return stopping_ || !rank->plans.empty(); });
-        if (rank->plans.empty()) return;
-        plan = std::move(rank->plans.front());
-        rank->plans.pop_front();
-      }
-      const StepId step = plan.step;
-      Check(executor->Submit(std::move(plan)));
-      Check(executor->Collect(step).status());
-      const std::lock_guard lock(mutex_);
-      rank->done = step;
-    }
-  }
-
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;
-  std::vector<std::unique_ptr<Rank>> ranks_;
-};
 
 // Times of steps in which `rows` rows decode and nothing else happens.
 class StepTimes final : public EngineEvents {
@@ -188,9 +116,10 @@ double Median(std::vector<double> values) {
   return *middle;
 }
 
+// Of a GPU: what floors divide by. The defaults are an H100's, as measured.
 struct Limits {
-  double bandwidth = 3.0e12;
-  double flops = 7.9e14;
+  double bandwidth = 3.0e12;  // bytes/s
+  double flops = 7.9e14;      // operations/s, bf16
 };
 
 // What the 14B reads at least in a decoding step: linears at 4 bits with their scales and zeros,
@@ -203,7 +132,7 @@ constexpr double kAttentionFlopsPerPair = 4.0 * 40 * 128 * 40;  // a query and a
 class Bench {
  public:
   Bench(int tp_size, AllReduceMode all_reduce, const Limits& limits)
-      : tp_size_(tp_size), all_reduce_(all_reduce), limits_(limits) {
+      : tp_size_(tp_size), limits_(limits) {
     const std::string dir = testing::WriteQwen3_14BConfig(
         std::filesystem::temp_directory_path() / ("cuda_engine_bench." + std::to_string(getpid())));
     auto folder = ModelFolder::Open(
@@ -211,7 +140,9 @@ class Bench {
     Check(folder.status());
     folder_ = *std::move(folder);
     std::filesystem::remove_all(dir);
-    MakeCommunicators();
+    auto communicators = StartDeviceCommunicators(tp_size, all_reduce);
+    Check(communicators.status());
+    communicators_ = *std::move(communicators);
     const Time::time_point start = Time::now();
     MakeExecutors();
     load_seconds_ = std::chrono::duration<double>(Time::now() - start).count();
@@ -231,12 +162,7 @@ class Bench {
     engine_.reset();
     ranks_.reset();
     executors_.clear();
-    // Destroying NCCL's communicators is a collective, which hangs rank by rank.
-    std::vector<std::thread> threads;
-    for (auto& communicator : communicators_) {
-      threads.emplace_back([&communicator] { communicator.reset(); });
-    }
-    for (std::thread& thread : threads) thread.join();
+    EndDeviceCommunicators(std::move(communicators_));
   }
 
   double load_seconds() const { return load_seconds_; }
@@ -267,22 +193,6 @@ class Bench {
   }
 
  private:
-  void MakeCommunicators() {
-    if (tp_size_ == 1) {
-      communicators_.push_back(std::make_unique<SingleDeviceCommunicator>());
-      return;
-    }
-    for (const auto& entry : kNcclEnvironment) setenv(entry.name, entry.value, 0);
-    const auto id = MakeDeviceGroupId();
-    Check(id.status());
-    for (int rank = 0; rank < tp_size_; ++rank) {
-      auto communicator =
-          StartDeviceCommunicator(/*device=*/rank, rank, tp_size_, *id, all_reduce_);
-      Check(communicator.status());
-      communicators_.push_back(*std::move(communicator));
-    }
-  }
-
   void MakeExecutors() {
     executors_.resize(static_cast<size_t>(tp_size_));
     std::vector<std::thread> threads;
@@ -348,7 +258,6 @@ class Bench {
   }
 
   const int tp_size_;
-  const AllReduceMode all_reduce_;
   const Limits limits_;
   double load_seconds_ = 0.0;
   std::shared_ptr<const ModelFolder> folder_;
@@ -361,6 +270,22 @@ class Bench {
   std::mt19937_64 rng_{7};
   const char* separator_ = "";
 };
+
+constexpr char kUsage[] = R"(usage: cuda_engine_bench [options]
+Tokens per second of the engine on GPUs, random weights at the 14B's shapes; prints JSON.
+  --tp-size=1             ranks, on GPUs 0 and on
+  --all-reduce=auto       auto, nccl or peer: as the worker's flag
+  --bandwidth=3.0e12      bytes/s and
+  --flops=7.9e14          operations/s of a GPU, which floors divide by; the defaults are an H100's
+  --only=REGEX            cases whose names match, as "decode 64 at 1k" and "prefill 8k"
+)";
+
+AllReduceMode ParseAllReduce(const std::string& argument, const std::string& value) {
+  if (value == "auto") return AllReduceMode::kAuto;
+  if (value == "nccl") return AllReduceMode::kNccl;
+  if (value == "peer") return AllReduceMode::kPeer;
+  EndWithUsage(kUsage, argument);
+}
 
 int Main(int argc, char** argv) {
   int tp_size = 1;
@@ -375,9 +300,7 @@ int Main(int argc, char** argv) {
     if (name == "--tp-size") {
       tp_size = std::atoi(value.c_str());
     } else if (name == "--all-reduce") {
-      all_reduce = value == "nccl"   ? AllReduceMode::kNccl
-                   : value == "peer" ? AllReduceMode::kPeer
-                                     : AllReduceMode::kAuto;
+      all_reduce = ParseAllReduce(argument, value);
     } else if (name == "--bandwidth") {
       limits.bandwidth = std::atof(value.c_str());
     } else if (name == "--flops") {
@@ -385,7 +308,7 @@ int Main(int argc, char** argv) {
     } else if (name == "--only") {
       only = value;
     } else {
-      Fail("unknown argument " + argument);
+      EndWithUsage(kUsage, argument);
     }
   }
   if (tp_size < 1) Fail("--tp-size must be at least 1");

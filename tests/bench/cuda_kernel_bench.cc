@@ -4,10 +4,7 @@
 // operations, and which fraction of this GPU's measured best that makes. Every launch of a graph
 // has weights of its own, more than the L2 cache holds altogether, and random data.
 //
-//   cuda_kernel_bench [--only=small,medium,dense,lm_head,decode,prefill,sampling] [--rows=17,64]
-//                     [--cublaslt=FOLDER]
-//
-// --rows: of the linears, each way those that it takes. --cublaslt: see DenseOptions.
+// cuda_kernel_bench --help has the options.
 #include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
 
@@ -26,6 +23,7 @@
 #include "tests/bench/cuda_linear_cases.h"
 #include "tests/bench/cuda_sampling_cases.h"
 #include "tests/bench/cuda_timing.h"
+#include "tests/bench/usage.h"
 
 namespace sluice::kernels {
 namespace {
@@ -199,21 +197,28 @@ std::vector<std::string_view> SplitAtCommas(std::string_view text) {
   }
 }
 
-// Whether all arguments are understood.
-bool Parse(int argc, char** argv, Options* options) {
-  LinearCases& linears = options->linears;
+constexpr char kUsage[] = R"(usage: cuda_kernel_bench [options]
+Times the GPU kernels that read weights, KV or logits, at the 14B's shapes; prints JSON.
+  --only=GROUP,...        small, medium, dense, lm_head (linears), decode, prefill, sampling
+  --rows=N,...            of the linears; each group takes those that are its own
+  --cublaslt=FOLDER       where libcublasLt.so.13 is, if not where the loader looks
+)";
+
+Options Parse(int argc, char** argv) {
+  Options options;
+  LinearCases& linears = options.linears;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     const size_t equals = argument.find('=');
-    if (equals == std::string_view::npos) return false;
+    if (equals == std::string_view::npos) EndWithUsage(kUsage, argument);
     const std::string_view name = argument.substr(0, equals), value = argument.substr(equals + 1);
     if (name == "--cublaslt") {
-      options->library_folders.emplace_back(value);
+      options.library_folders.emplace_back(value);
     } else if (name == "--rows") {
       std::vector<int> rows;
       for (const std::string_view part : SplitAtCommas(value)) {
         rows.push_back(std::atoi(std::string(part).c_str()));
-        if (rows.back() < 1) return false;
+        if (rows.back() < 1) EndWithUsage(kUsage, argument);
       }
       linears.small_rows = linears.medium_rows = linears.dense_rows = rows;
     } else if (name == "--only") {
@@ -225,14 +230,14 @@ bool Parse(int argc, char** argv, Options* options) {
       linears.medium = has("medium");
       linears.dense = has("dense");
       linears.lm_head = has("lm_head");
-      options->decode = has("decode");
-      options->prefill = has("prefill");
-      options->sampling = has("sampling");
+      options.decode = has("decode");
+      options.prefill = has("prefill");
+      options.sampling = has("sampling");
     } else {
-      return false;
+      EndWithUsage(kUsage, argument);
     }
   }
-  return true;
+  return options;
 }
 
 }  // namespace
@@ -240,14 +245,7 @@ bool Parse(int argc, char** argv, Options* options) {
 
 int main(int argc, char** argv) {
   using namespace sluice::kernels;
-  Options options;
-  if (!Parse(argc, argv, &options)) {
-    std::fprintf(stderr,
-                 "usage: cuda_kernel_bench "
-                 "[--only=small,medium,dense,lm_head,decode,prefill,sampling] "
-                 "[--rows=17,64] [--cublaslt=FOLDER]\n");
-    return 2;
-  }
+  const Options options = Parse(argc, argv);
   const Memory<uint8_t> workspace(dense::kDenseWorkspaceBytes);
   const dense::DenseLinear::Opened opened = dense::DenseLinear::Open(
       {options.library_folders, workspace.get(), dense::kDenseWorkspaceBytes,

@@ -5,7 +5,7 @@
 // the fraction of what the GPU can do in that time. An event costs about a microsecond, so small
 // operations look slower than they are; "untimed_ms" is the same graph without events.
 //
-//   cuda_step_bench [--bandwidth=3.0e12] [--flops=7.9e14] [--only="decode 1 at 1k,prefill 2k"]
+// cuda_step_bench --help has the options.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/bench/usage.h"
 #include "tests/support/qwen3_14b_config.h"
 #include "worker/device/cuda_status.h"
 #include "worker/device/current_device.h"
@@ -267,6 +268,13 @@ class Bench {
   const char* separator_ = "";
 };
 
+constexpr char kUsage[] = R"(usage: cuda_step_bench [options]
+Where the time of one forward pass goes on one GPU, random weights at the 14B's shapes; prints JSON.
+  --bandwidth=3.0e12      bytes/s and
+Where the time of a forward pass goes on one GPU, random weights at the 14B's shapes; prints JSON.
+  --only=NAME,...         these cases, as "decode 1 at 1k,prefill 2k"
+)";
+
 int Main(int argc, char** argv) {
   double bandwidth = 3.0e12, flops = 7.9e14;
   std::string only;
@@ -279,8 +287,7 @@ int Main(int argc, char** argv) {
     } else if (argument.rfind("--only=", 0) == 0) {
       only = argument.substr(7);
     } else {
-      std::fprintf(stderr, "cuda_step_bench: unknown argument %s\n", argument.c_str());
-      return 2;
+      EndWithUsage(kUsage, argument);
     }
   }
   Bench bench(bandwidth, flops, only);

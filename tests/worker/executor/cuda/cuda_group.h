@@ -6,21 +6,17 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "tests/support/device_communicators.h"
 #include "tests/worker/executor/executor_group.h"
 #include "worker/executor/cuda/cuda_executor.h"
 #include "worker/model/model_folder.h"
 #ifdef SLUICE_CUDA_EMULATED
 #include "tests/support/host_device_communicator.h"
-#else
-#include "worker/parallel/device_group.h"
-#include "worker/parallel/nccl_environment.h"
 #endif
 
 namespace sluice::worker {
@@ -57,14 +53,9 @@ class CudaGroup {
         });
   }
 
-  // Destroying NCCL's communicators is a collective, which hangs rank by rank.
   ~CudaGroup() {
     group_.reset();
-    std::vector<std::thread> threads;
-    for (auto& communicator : communicators_) {
-      threads.emplace_back([&communicator] { communicator.reset(); });
-    }
-    for (std::thread& thread : threads) thread.join();
+    EndDeviceCommunicators(std::move(communicators_));
   }
   CudaGroup(const CudaGroup&) = delete;
   CudaGroup& operator=(const CudaGroup&) = delete;
@@ -80,18 +71,9 @@ class CudaGroup {
   }
 #else
   void MakeCommunicators(int tp_size) {
-    if (tp_size == 1) {
-      communicators_.push_back(std::make_unique<SingleDeviceCommunicator>());
-      return;
-    }
-    for (const auto& entry : kNcclEnvironment) setenv(entry.name, entry.value, 0);
-    const auto id = MakeDeviceGroupId();
-    ASSERT_TRUE(id.ok()) << id.status();
-    for (int rank = 0; rank < tp_size; ++rank) {
-      auto communicator = StartDeviceCommunicator(/*device=*/rank, rank, tp_size, *id);
-      ASSERT_TRUE(communicator.ok()) << communicator.status();
-      communicators_.push_back(*std::move(communicator));
-    }
+    auto communicators = StartDeviceCommunicators(tp_size);
+    ASSERT_TRUE(communicators.ok()) << communicators.status();
+    communicators_ = *std::move(communicators);
   }
 #endif
 
