@@ -112,10 +112,11 @@ case "$what" in
     run_bench cuda_kernel_bench cuda_kernel
     run_bench cuda_step_bench cuda_step
     run_bench cuda_engine_bench cuda_engine
-    if [ "$gpus" -ge 2 ]; then
-      run_bench cuda_engine_bench cuda_engine_tp2 --tp-size=2
-      run_bench collective_bench collective
-    fi
+    for ranks in 2 4 8; do
+      [ "$gpus" -ge "$ranks" ] || continue
+      run_bench cuda_engine_bench "cuda_engine_tp$ranks" "--tp-size=$ranks"
+      run_bench collective_bench "collective_$ranks" "--ranks=$ranks"
+    done
     if grep -qE "$only" <<<gpu_serving_bench; then
       SLUICE_BINARY_DIR=$package python3 -B "$source_dir/tests/bench/gpu_serving_bench.py" --scratch "$data" \
         >"$out/gpu_serving.json" 2>"$out/gpu_serving.log"
