@@ -14,13 +14,17 @@ enum class LinearPath {
   kDense,   // dequantize.h into scratch, then dense_linear.h: finished values
 };
 
-// rows: at least 1. The first boundary is where tokens no longer fit two tensor core instructions
-// of a warp. The second comes from an H100 (docs/performance.md): a layer's four linears take 1.00
-// ms at 1,024 rows and 2.01 at 2,048 as kMedium, 1.27 and 2.16 as kDense, 0.33 of it for widening
-// the weights. What reads partial sums has 4 bytes to read where it would have 2, by arithmetic
-// 0.07 ms at 2,048 rows.
+// The most rows of kSmall, though its kernel takes more.
+inline constexpr int kSmallPathRows = 7;
+static_assert(kSmallPathRows <= kMaxSmallRows);
+
+// rows: at least 1. Both boundaries come from H100s (docs/performance.md). The first: a layer's
+// four linears take 76, 91 and 109 us at 1, 8 and 16 rows as kSmall, and 81 at 17 as kMedium, which
+// leaves more pieces to be added up, though. The second: they take 1.00 ms at 1,024 rows and 2.01
+// at 2,048 as kMedium, 1.27 and 2.16 as kDense, 0.33 of it for widening the weights. What reads
+// partial sums has 4 bytes to read where it would have 2, by arithmetic 0.07 ms at 2,048 rows.
 constexpr LinearPath ChooseLinearPath(int rows) {
-  if (rows <= kMaxSmallRows) return LinearPath::kSmall;
+  if (rows <= kSmallPathRows) return LinearPath::kSmall;
   if (rows <= kMaxMediumRows) return LinearPath::kMedium;
   return LinearPath::kDense;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = x W^T for 17 to 2,048 rows of x: batched decoding, where reading W and multiplying take about
-// as long as each other, and prefill beside it. A block computes 256 outputs of up to 128 rows over
-// a run of groups with wgmma. Weights are read from memory once, widened as small_linear does ((q -
-// zero), exact) and multiplied with all of a block's tokens; weights and activations come through
-// one ring in shared memory.
+// y = x W^T for up to 2,048 rows of x, used from 8 on: batched decoding, where reading W and
+// multiplying take about as long as each other, and prefill beside it. A block computes 256 outputs
+// of up to 128 rows over a run of groups with wgmma. Weights are read from memory once, widened as
+// small_linear does ((q - zero), exact) and multiplied with all of a block's tokens; weights and
+// activations come through one ring in shared memory.
 //
 // The result is left as partial sums (SplitPlan); the kernel that reads them next adds them up.
 #pragma once

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AWQ linear for 17 rows and more against the CPU's, and the sum of its pieces.
+// The AWQ linear for 8 rows and more against the CPU's, and the sum of its pieces.
 //
 // Tolerance. Both sides start from the same bf16 activations and the same (q - zero), exact; scales
 // are applied in fp32. The order of fp32 sums of K products differs, which 2^-20 of the sum of
@@ -20,8 +20,8 @@ namespace sluice::kernels::awq {
 namespace {
 
 static_assert(ChooseLinearPath(1) == LinearPath::kSmall);
-static_assert(ChooseLinearPath(16) == LinearPath::kSmall);
-static_assert(ChooseLinearPath(17) == LinearPath::kMedium);
+static_assert(ChooseLinearPath(kSmallPathRows) == LinearPath::kSmall);
+static_assert(ChooseLinearPath(kSmallPathRows + 1) == LinearPath::kMedium);
 static_assert(ChooseLinearPath(kMaxMediumRows) == LinearPath::kMedium);
 static_assert(ChooseLinearPath(kMaxMediumRows + 1) == LinearPath::kDense);
 
@@ -40,9 +40,9 @@ const std::vector<Shape> kShapes =
               {17408, 5120}, {8704, 5120}, {4352, 5120},  {2176, 5120},  {384, 1536},  {512, 384},
               {384, 2048},   {1024, 384},  {128, 32},     {256, 96},     {512, 544}};
 const std::vector<int> kRowCounts =
-    kSmallShapes ? std::vector<int>{1, 17, 48, 64, 65, 128, 130}
-                 : std::vector<int>{1,  16, 17, 31,  32,  33,  47,  48,  49,  63,
-                                    64, 65, 96, 127, 128, 129, 192, 193, 255, 256};
+    kSmallShapes ? std::vector<int>{1, 8, 17, 48, 64, 65, 128, 130}
+                 : std::vector<int>{1,  8,  9,  15, 16,  17,  31,  32,  33,  47,  48, 49,
+                                    63, 64, 65, 96, 127, 128, 129, 192, 193, 255, 256};
 // Small: the ring goes round, and tiles are split.
 const std::vector<int> kSmCounts = kSmallShapes ? std::vector<int>{1, 5} : std::vector<int>{132};
 constexpr int kFewRowCounts[] = {17, 100};
