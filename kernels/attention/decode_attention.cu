@@ -1,145 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/attention/decode_attention.h"
-#include "kernels/device/arrival.cuh"
+
+#include <numbers>
+
+#include "kernels/attention/decode_merge.cuh"
+#include "kernels/attention/decode_units.cuh"
 #include "kernels/device/async_copy.cuh"
-#include "kernels/device/bf16.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
-#include "kernels/device/reduce.cuh"
 
 namespace sluice::kernels::attention {
 namespace {
 
-constexpr int kWarps = 8;
-constexpr int kThreads = 32 * kWarps;
-// The unit that work is counted in: 16 slots of one row and KV head, a stage of a warp's ring.
-constexpr int kUnitSlots = 16;
-static_assert(kPageSlots % kUnitSlots == 0);
-constexpr int kStages = 3;
+constexpr int kThreads = 32 * kDecodeWarps;
+constexpr int kStages = 3;  // of a warp's ring, a unit each
 constexpr int kRowBytes = kHeadDim * 2;
 constexpr int kMatrixBytes = kUnitSlots * kRowBytes;
 constexpr int kStageBytes = 2 * kMatrixBytes;
-constexpr int kRingBytes = kWarps * kStages * kStageBytes;
-// What the warps have of a row and KV head meets in shared memory. Heads lie so that the four that
-// a warp writes at a time fall into different banks.
-constexpr int kMergeStride = kHeadDim + 4;
-struct Merge {
-  float out[kWarps][kMaxGroup][kMergeStride];
-  float2 sums[kWarps][kMaxGroup];  // maximum, sum
-  int last_to_arrive;
-};
+constexpr int kRingBytes = kDecodeWarps * kStages * kStageBytes;
 constexpr int kSharedBytes = kRingBytes + static_cast<int>(sizeof(Merge));
 static_assert(kSharedBytes <= 227 * 1024);
 constexpr int kKSteps = kHeadDim / 16;
-constexpr float kLog2E = 1.4426950408889634f;
-
-__device__ int UnitsOf(int length) { return (length + kUnitSlots - 1) / kUnitSlots; }
-
-// ---- the plan
-
-constexpr int kPlanThreads = 256;
-// A piece takes about as long to be added up as so many units to be worked on.
-constexpr float kUnitsPerPiece = 1.0f;
-// So many units more than the even share (of 0.4 us each) cost less than blocks with the end of one
-// row and the beginning of another.
-constexpr int kAlignUnits = 3;
-
-// max_units: of the longest row.
-__device__ int UnitsPerBlock(int total, int max_units, int num_blocks) {
-  if (max_units == 0) return 1;
-  // When there are few units, more of them a block and fewer pieces.
-  const auto least = static_cast<int>(ceilf(sqrtf(kUnitsPerPiece * static_cast<float>(max_units))));
-  const int even = max((total + num_blocks - 1) / num_blocks, least);
-  const int pieces = max_units / even;
-  const int aligned = pieces > 0 ? (max_units + pieces - 1) / pieces
-                                 : (even + max_units - 1) / max_units * max_units;
-  return aligned - even <= kAlignUnits ? aligned : even;
-}
-
-// One block.
-__global__ void __launch_bounds__(kPlanThreads) DecodePlanKernel(DecodePlan plan) {
-  __shared__ int scratch[kPlanThreads / device::kWarpSize];
-  __shared__ int max_units;
-  device::BeginChained();
-  const int thread = static_cast<int>(threadIdx.x);
-  const DecodeWorkspace& workspace = plan.workspace;
-  if (thread == 0) max_units = 0;
-  int first = 0;
-  for (int begin = 0; begin < plan.rows; begin += kPlanThreads) {
-    __syncthreads();  // scratch was read, max_units written
-    const int row = begin + thread;
-    const int units = row < plan.rows ? UnitsOf(plan.lengths[row]) : 0;
-    const device::PrefixSum sum = device::BlockPrefixSum(units, scratch);
-    if (row < plan.rows) workspace.first_unit[row] = first + sum.before;
-    if (units > 0) atomicMax(&max_units, units);
-    first += sum.total;
-  }
-  if (thread == 0) workspace.first_unit[plan.rows] = first;
-  for (int i = thread; i < plan.rows * plan.num_kv_heads; i += kPlanThreads) {
-    workspace.arrivals[i] = 0;
-  }
-  __syncthreads();
-  const int total = first * plan.num_kv_heads;
-  const int per_block = UnitsPerBlock(total, max_units, plan.num_sms);
-  if (thread == 0) *workspace.units_per_block = per_block;
-  for (int block = thread; block < plan.num_sms; block += kPlanThreads) {
-    const int64_t unit = int64_t{block} * per_block;
-    DecodeShare share;
-    if (unit < total) {
-      share.begin = static_cast<int>(unit);
-      share.end = min(share.begin + per_block, total);
-      int low = 0, high = plan.rows;  // the unit is in rows low .. high - 1
-      while (high - low > 1) {
-        const int middle = (low + high) / 2;
-        if (workspace.first_unit[middle] * plan.num_kv_heads <= share.begin) {
-          low = middle;
-        } else {
-          high = middle;
-        }
-      }
-      share.row = low;
-      share.first_of_row = workspace.first_unit[low] * plan.num_kv_heads;
-    }
-    workspace.shares[block] = share;
-  }
-}
-
-// ---- the blocks' shares
-
-// All units of a row for one KV head, in the order of all units.
-struct Segment {
-  int row, kv_head;
-  int begin;             // the number of its first unit
-  int units, length;     // of the row
-  const int32_t* pages;  // the row's
-
-  __device__ int end() const { return begin + units; }
-  __device__ void LoadRow(const DecodeAttention& p) {
-    length = p.lengths[row];
-    units = UnitsOf(length);
-    pages = p.page_tables + int64_t{p.table_rows[row]} * p.max_pages;
-  }
-  // REQUIRES: there is another unit.
-  __device__ void Next(const DecodeAttention& p) {
-    begin += units;
-    if (++kv_head < p.pages.num_kv_heads) return;
-    kv_head = 0;
-    do {
-      ++row;
-      LoadRow(p);
-    } while (units == 0);
-  }
-};
-
-// That of the share's first unit.
-__device__ Segment FirstSegment(const DecodeAttention& p, const DecodeShare& share) {
-  Segment segment;
-  segment.row = share.row;
-  segment.LoadRow(p);
-  segment.kv_head = (share.begin - share.first_of_row) / segment.units;
-  segment.begin = share.first_of_row + segment.kv_head * segment.units;
-  return segment;
-}
 
 // Where the 16 bytes `vector` of a slot lie in a matrix of a stage: so that the eight slots that
 // ldmatrix reads at a time fall into different banks.
@@ -247,8 +128,6 @@ __device__ void AddStage(const uint8_t* stage, int num_slots, const uint32_t (&q
   }
 }
 
-// ---- what the warps, and then the blocks, have of a segment
-
 // A warp's.
 __device__ void LeaveForMerge(const Softmax& state, int group, int lane, int warp, Merge& merge) {
 #pragma unroll
@@ -263,153 +142,6 @@ __device__ void LeaveForMerge(const Softmax& state, int group, int lane, int war
     }
     if (lane / 4 == 0) merge.sums[warp][head] = {state.maximum[i], state.sum[i]};
   }
-}
-
-// A block's piece of a segment. A block has pieces of at most two that others have pieces of, too:
-// its first and its last.
-struct Piece {
-  float* out;    // [kMaxGroup][kHeadDim]
-  float2* sums;  // [kMaxGroup]: maximum, sum
-};
-
-// begins: the segment begins in the block.
-__device__ Piece PieceOf(const DecodeWorkspace& workspace, int block, bool begins) {
-  const int64_t place = (2 * int64_t{block} + (begins ? 1 : 0)) * kMaxGroup;
-  return {workspace.partial_out + place * kHeadDim, workspace.partial_sums + place};
-}
-
-__device__ void AddScaled(const float4& add, float add_sum, float weight, float4* out, float* sum) {
-  *sum += add_sum * weight;
-  out->x += add.x * weight;
-  out->y += add.y * weight;
-  out->z += add.z * weight;
-  out->w += add.w * weight;
-}
-
-// Adds up what warps have left for merging, in their order, once all have: to the piece, or if that
-// is null to the output. warps: a bit for each that has. The block calls it; a warp adds up a head.
-__device__ void MergeWarps(const DecodeAttention& p, const Segment& segment, unsigned warps,
-                           const Merge& merge, const Piece* piece) {
-  __syncthreads();
-  const int group = p.num_q_heads / p.pages.num_kv_heads;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int head = static_cast<int>(threadIdx.x) / 32;
-  static_assert(kMaxGroup <= kWarps && kHeadDim == 4 * 32);
-  if (head < group) {
-    // All are loaded before any is used.
-    float2 sums[kWarps];
-    float4 outs[kWarps];
-    float maximum = -INFINITY;
-#pragma unroll
-    for (int warp = 0; warp < kWarps; ++warp) {
-      const bool has = (warps >> warp & 1) != 0;
-      sums[warp] = has ? merge.sums[warp][head] : float2{-INFINITY, 0.0f};
-      outs[warp] = has ? reinterpret_cast<const float4*>(merge.out[warp][head])[lane] : float4{};
-      maximum = fmaxf(maximum, sums[warp].x);
-    }
-    float sum = 0.0f;
-    float4 out = {};
-#pragma unroll
-    for (int warp = 0; warp < kWarps; ++warp) {
-      AddScaled(outs[warp], sums[warp].y, exp2f(sums[warp].x - maximum), &out, &sum);
-    }
-    if (piece == nullptr) {
-      const float inverse = 1.0f / sum;
-      const int64_t row_head =
-          int64_t{segment.row} * p.num_q_heads + segment.kv_head * group + head;
-      device::Store4Bf16(p.out + row_head * kHeadDim + 4 * lane,
-                         {out.x * inverse, out.y * inverse, out.z * inverse, out.w * inverse});
-    } else {
-      reinterpret_cast<float4*>(piece->out + head * kHeadDim)[lane] = out;
-      if (lane == 0) piece->sums[head] = {maximum, sum};
-    }
-  }
-  __syncthreads();
-}
-
-// Adds up the pieces of a segment that all blocks have left, in their order. A warp takes every
-// eighth; then they merge as always.
-__device__ void CombinePieces(const DecodeAttention& p, const Segment& segment, int first_block,
-                              int num_pieces, Merge& merge) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int group = p.num_q_heads / p.pages.num_kv_heads;
-  float maximum[kMaxGroup];
-#pragma unroll
-  for (int head = 0; head < kMaxGroup; ++head) maximum[head] = -INFINITY;
-  float4 out[kMaxGroup] = {};  // dimensions 4 lane .. 4 lane + 3
-  float sum[kMaxGroup] = {};
-  constexpr int kAtOnce = 2;  // pieces that are on their way, from L2 where others have written
-#pragma unroll 1
-  for (int i = warp; i < num_pieces; i += kAtOnce * kWarps) {
-    float2 sums[kAtOnce][kMaxGroup];
-    float4 outs[kAtOnce][kMaxGroup];
-#pragma unroll
-    for (int ahead = 0; ahead < kAtOnce; ++ahead) {
-      const int index = i + ahead * kWarps;
-      const Piece piece = PieceOf(p.workspace, first_block + index, index == 0);
-#pragma unroll
-      for (int head = 0; head < kMaxGroup; ++head) {
-        const bool has = head < group && index < num_pieces;
-        sums[ahead][head] = has ? __ldcg(&piece.sums[head]) : float2{-INFINITY, 0.0f};
-        outs[ahead][head] =
-            has ? __ldcg(reinterpret_cast<const float4*>(piece.out + head * kHeadDim) + lane)
-                : float4{};
-      }
-    }
-#pragma unroll
-    for (int head = 0; head < kMaxGroup; ++head) {
-      const float before = maximum[head];
-#pragma unroll
-      for (int ahead = 0; ahead < kAtOnce; ++ahead) {
-        maximum[head] = fmaxf(maximum[head], sums[ahead][head].x);
-      }
-      const float rescale = exp2f(before - maximum[head]);
-      sum[head] *= rescale;
-      out[head] = {out[head].x * rescale, out[head].y * rescale, out[head].z * rescale,
-                   out[head].w * rescale};
-#pragma unroll
-      for (int ahead = 0; ahead < kAtOnce; ++ahead) {
-        AddScaled(outs[ahead][head], sums[ahead][head].y,
-                  exp2f(sums[ahead][head].x - maximum[head]), &out[head], &sum[head]);
-      }
-    }
-  }
-#pragma unroll
-  for (int head = 0; head < kMaxGroup; ++head) {
-    if (head >= group) continue;
-    reinterpret_cast<float4*>(merge.out[warp][head])[lane] = out[head];
-    if (lane == 0) merge.sums[warp][head] = {maximum[head], sum[head]};
-  }
-  MergeWarps(p, segment, num_pieces >= kWarps ? 0xffu : (1u << num_pieces) - 1, merge, nullptr);
-}
-
-// What the warps have left of units begin .. end - 1, of a segment, becomes the output, if need be
-// with what other blocks have: the last of them to arrive adds up. The block calls it.
-__device__ void Finish(const DecodeAttention& p, const DecodeShare& share, const Segment& segment,
-                       int begin, int end, Merge& merge) {
-  unsigned warps = 0;
-  for (int unit = begin; unit < min(end, begin + kWarps); ++unit) {
-    warps |= 1u << (unit - share.begin) % kWarps;
-  }
-  if (begin == segment.begin && end == segment.end()) {
-    MergeWarps(p, segment, warps, merge, nullptr);
-    return;
-  }
-  const int per_block = *p.workspace.units_per_block;
-  const int first_block = segment.begin / per_block;
-  const int num_pieces = (segment.end() - 1) / per_block - first_block + 1;
-  const Piece piece = PieceOf(p.workspace, static_cast<int>(blockIdx.x), begin == segment.begin);
-  MergeWarps(p, segment, warps, merge, &piece);
-  if (threadIdx.x == 0) {
-    int* arrivals = p.workspace.arrivals + segment.row * p.pages.num_kv_heads + segment.kv_head;
-    const bool last = device::Arrive(arrivals) == num_pieces - 1;
-    if (last) *arrivals = 0;  // for the next layer
-    merge.last_to_arrive = last ? 1 : 0;
-  }
-  __syncthreads();
-  if (merge.last_to_arrive != 0) CombinePieces(p, segment, first_block, num_pieces, merge);
-  __syncthreads();
 }
 
 __global__ void __launch_bounds__(kThreads, 1)
@@ -431,14 +163,14 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (copied < share.end) {
       while (copied >= copied_segment.end()) copied_segment.Next(p);
       CopyUnit(p, copied_segment, copied, ring + copied_stage * kStageBytes, lane);
-      copied += kWarps;
+      copied += kDecodeWarps;
       copied_stage = copied_stage + 1 == kStages ? 0 : copied_stage + 1;
     }
     device::CommitCopies();
   };
 #pragma unroll 1
   for (int i = 0; i < kStages - 1; ++i) copy_next();
-  const float scale_log2 = p.scale * kLog2E;
+  const float scale_log2 = p.scale * std::numbers::log2e_v<float>;
   const int group = p.num_q_heads / p.pages.num_kv_heads;
   int unit = share.begin + warp, stage = 0;
   for (int begin = share.begin;;) {
@@ -448,7 +180,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     Softmax state;
     const bool any = unit < end;
 #pragma unroll 1
-    for (; unit < end; unit += kWarps) {
+    for (; unit < end; unit += kDecodeWarps) {
       __syncwarp();
       copy_next();
       device::WaitCopies<kStages - 1>();
@@ -466,29 +198,6 @@ __global__ void __launch_bounds__(kThreads, 1)
 }
 
 }  // namespace
-
-size_t DivideDecodeWorkspace(void* memory, const DecodeWorkspaceShape& shape,
-                             DecodeWorkspace* workspace) {
-  size_t used = 0;
-  const auto take = [&]<typename T>(T** array, size_t count) {
-    if (memory != nullptr) *array = reinterpret_cast<T*>(static_cast<char*>(memory) + used);
-    used += (count * sizeof(T) + 15) / 16 * 16;
-  };
-  const auto rows = static_cast<size_t>(shape.rows), blocks = static_cast<size_t>(shape.num_sms);
-  take(&workspace->shares, blocks);
-  take(&workspace->units_per_block, 1);
-  take(&workspace->first_unit, rows + 1);
-  take(&workspace->arrivals, rows * static_cast<size_t>(shape.num_kv_heads));
-  take(&workspace->partial_sums, 2 * blocks * kMaxGroup);
-  take(&workspace->partial_out, 2 * blocks * kMaxGroup * kHeadDim);
-  return used;
-}
-
-LaunchResult RunDecodePlan(const DecodePlan& plan, cudaStream_t stream) {
-  if (plan.rows == 0) return {};
-  return AfterLaunch(device::LaunchChained(DecodePlanKernel, 1, kPlanThreads, 0, stream, plan),
-                     "decode attention's plan");
-}
 
 LaunchResult RunDecodeAttention(const DecodeAttention& attention, cudaStream_t stream) {
   const int num_kv_heads = attention.pages.num_kv_heads;

@@ -2,6 +2,7 @@
 #include "kernels/attention/prefill_attention.h"
 
 #include <algorithm>
+#include <numbers>
 #include <type_traits>
 #include <utility>
 
@@ -253,7 +254,7 @@ __device__ void Compute(const Parameters& parameters, int group, uint8_t* shared
   const SharedMatrix queries = device::KMajorMatrix(queries_at);
   const SharedMatrix keys = device::KMajorMatrix(shared + kKeysOffset);
   const SharedMatrix values = device::MnMajorMatrix(shared + kValuesOffset, kRoundBlockBytes);
-  const float scale_log2 = p.scale * kLog2E;
+  const float scale_log2 = p.scale * std::numbers::log2e_v<float>;
   const auto free_stage = [lane](TransferBarrier& barrier) {
     if (lane == 0) barrier.Arrive();
   };

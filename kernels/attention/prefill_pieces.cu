@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numbers>
 
 #include "kernels/attention/prefill_items.cuh"
-#include "kernels/attention/prefill_softmax.cuh"
 #include "kernels/device/alu.cuh"
 #include "kernels/device/bf16.cuh"
 #include "kernels/device/launch.cuh"
@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(32 * kCombineRows)
   const PrefillItem item(p, p.tiles[blockIdx.y], within, 0, most_pieces);
   if (item.pieces < 2 || item.Token(row) >= item.tile.num_tokens) return;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const float scale_log2 = p.scale * kLog2E;
+  const float scale_log2 = p.scale * std::numbers::log2e_v<float>;
   const int64_t to = item.Row(p, row);
   float maximum = -INFINITY;
 #pragma unroll 8

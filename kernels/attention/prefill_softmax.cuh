@@ -9,8 +9,6 @@
 
 namespace sluice::kernels::attention {
 
-constexpr float kLog2E = 1.4426950408889634f;
-
 // Of a lane's two rows, so far. Maxima are of scores, not yet scaled.
 struct Softmax {
   float maximum[2] = {-INFINITY, -INFINITY};

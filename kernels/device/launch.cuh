@@ -56,7 +56,7 @@ __device__ inline void LetNextStart() {
 }
 
 // Until all kernels before this one have ended and what they wrote can be seen. Before it, a
-// chained kernel may only copy (async_copy.cuh, prefetch.cuh) or load with __ldg, and that only
+// chained kernel may only copy (async_copy.cuh, bulk_copy.cuh) or load with __ldg, and that only
 // from what no kernel of a step writes: weights.
 __device__ inline void WaitForPrevious() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 
