@@ -57,21 +57,30 @@ count() {  # NAME STATUS of a program that counts as one
   echo "$1: exit status $2"
 }
 
-# Runs a GoogleTest binary and adds its cases up. Skipped ones count as neither.
+# Runs a GoogleTest binary, in so many shards side by side, and adds their cases up. Skipped ones count as neither.
 run_tests() {
-  local name=$1 status=0
-  shift
-  "$@" >"$out/$name.log" 2>&1 || status=$?
+  local name=$1 shards=$2 shard log logs=() status=0 ok=0 bad=0 skipped=0
+  shift 2
+  for ((shard = 0; shard < shards; ++shard)); do
+    log=$out/$name$([ "$shards" = 1 ] || echo ".$shard").log
+    logs+=("$log")
+    GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard "$@" >"$log" 2>&1 &
+  done
   # The summary at the end: "[  PASSED  ] 3 tests.", "[  FAILED  ] 1 test, listed below:".
   count_of() {
-    awk -v word="$1" '$1 == "[" && $2 == word && $4 ~ /^[0-9]+$/ {n = $4} END {print n + 0}' "$out/$name.log"
+    awk -v word="$1" '$1 == "[" && $2 == word && $4 ~ /^[0-9]+$/ {n = $4} END {print n + 0}' "$2"
   }
-  local ok bad skipped
-  ok=$(count_of PASSED) bad=$(count_of FAILED) skipped=$(count_of SKIPPED)
+  for log in "${logs[@]}"; do
+    wait -n || status=$?
+  done
+  for log in "${logs[@]}"; do
+    ok=$((ok + $(count_of PASSED "$log"))) bad=$((bad + $(count_of FAILED "$log")))
+    skipped=$((skipped + $(count_of SKIPPED "$log")))
+  done
   if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi  # a crash
   passed=$((passed + ok)) failed=$((failed + bad))
   echo "$name: $ok passed, $bad failed, $skipped skipped"
-  if [ "$bad" != 0 ]; then grep -B 12 -E '^\[  FAILED|rror' "$out/$name.log" | tail -n 60; fi
+  if [ "$bad" != 0 ]; then grep -hB 12 -E '^\[  FAILED|rror' "${logs[@]}" | tail -n 60; fi
 }
 
 wanted() {
@@ -87,7 +96,10 @@ case "$what" in
     [ "$gpus" -lt 2 ] || names+=(nccl_multi_gpu_test gpu_group_test)
     export SLUICE_TEST_WORKER=$package/bin/sluice-worker
     for name in "${names[@]}"; do
-      if wanted "$name"; then run_tests "$name" "$package/libexec/$name"; fi
+      # Most of the kernels' time is the CPU's, which computes what is right.
+      shards=1
+      if [ "$name" = kernels_cuda_test ]; then shards=$((($(nproc) + 1) / 2)); fi
+      if wanted "$name"; then run_tests "$name" "$shards" "$package/libexec/$name"; fi
     done
     ;;
   sanitize)
@@ -96,7 +108,7 @@ case "$what" in
     for tool in memcheck racecheck synccheck; do
       name=kernels_cuda_test
       if wanted "$name"; then
-        run_tests "$tool-$name" compute-sanitizer --tool "$tool" --error-exitcode 9 "$package/libexec/$name"
+        run_tests "$tool-$name" 1 compute-sanitizer --tool "$tool" --error-exitcode 9 "$package/libexec/$name"
       fi
     done
     ;;
