@@ -4,14 +4,14 @@
 # compute-sanitizer, its benches. Builds nothing: make the package with deploy/package.sh where nvcc and gRPC are, and
 # bring it here together with a checkout of the same commit.
 #
-#   tests/gpu.sh PACKAGE_DIR                 kernels, weights, executor; with two GPUs also NCCL; ends "N passed, N failed"
+#   tests/gpu.sh PACKAGE_DIR                 kernels, weights, executor; with two GPUs also groups; ends "N passed, N failed"
 #   tests/gpu.sh PACKAGE_DIR --sanitize      small shapes under memcheck, racecheck and synccheck
-#   tests/gpu.sh PACKAGE_DIR --bench         benches; one JSON file each
+#   tests/gpu.sh PACKAGE_DIR --bench         kernels, a step, the engine, HTTP; with 2, 4, 8 GPUs also groups; a JSON file each
 #   tests/gpu.sh PACKAGE_DIR --e2e           end-to-end tests of the package; tests of n ranks need n GPUs; needs tests/requirements.txt
 #   tests/gpu.sh PACKAGE_DIR --evaluate      how well the bundled model answers, beside the CPU; needs tokenizers, jinja2
 #     --parity DIR   checkpoints of tests/reference/parity_checkpoint.py; without it they are made, with python3
 #     --out DIR      where logs and JSON go, default gpu-results
-#     --only REGEX   only the programs whose names match
+#     --only REGEX   only the programs whose names match: docs/operations.md lists them ("On a GPU")
 set -uo pipefail
 
 usage() { sed -n '3,16s/^# \{0,1\}//p' "$0"; }
