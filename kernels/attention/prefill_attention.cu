@@ -13,6 +13,7 @@
 #include "kernels/device/mma.cuh"
 #include "kernels/device/named_barrier.cuh"
 #include "kernels/device/register_share.cuh"
+#include "kernels/device/ring_place.cuh"
 #include "kernels/device/tensor_map.cuh"
 #include "kernels/device/wgmma.cuh"
 
@@ -63,17 +64,9 @@ struct Parameters {
   device::TensorMap keys, values;  // all pages' slots, one after another
 };
 
-// A round's place in the ring. An item's rounds go from the last one to the first, so that what
-// needs a mask comes first; the next item's follow without a gap.
-struct Turn {
-  int stage = 0, parity = 0;
-  __device__ void Next() {
-    if (++stage == kStages) {
-      stage = 0;
-      parity ^= 1;
-    }
-  }
-};
+// Of a round. An item's rounds go from the last one to the first, so that what needs a mask comes
+// first; the next item's follow without a gap.
+using RingPlace = device::RingPlace<kStages>;
 
 // ---- the copying warpgroup: one thread of it
 
@@ -120,12 +113,12 @@ __device__ void CopyRounds(const Parameters& p, uint8_t* shared) {
   RoundPages next = ReadPages(p.attention, item, round);
   // Values are needed a round later than keys.
   RoundPages value_pages;
-  Turn turn, value_turn;
+  RingPlace place, value_place;
   const auto copy_values = [&] {
-    barriers.values_free[value_turn.stage].Wait(value_turn.parity ^ 1);
-    CopyRound(p.values, value_pages, shared + kValuesOffset + value_turn.stage * kRoundBytes,
-              barriers.values_full[value_turn.stage]);
-    value_turn.Next();
+    barriers.values_free[value_place.stage].Wait(value_place.parity ^ 1);
+    CopyRound(p.values, value_pages, shared + kValuesOffset + value_place.stage * kRoundBytes,
+              barriers.values_full[value_place.stage]);
+    value_place.Next();
   };
   while (next.count > 0) {
     const RoundPages pages = next;
@@ -137,10 +130,10 @@ __device__ void CopyRounds(const Parameters& p, uint8_t* shared) {
     } else {
       next.count = 0;
     }
-    barriers.keys_free[turn.stage].Wait(turn.parity ^ 1);
-    CopyRound(p.keys, pages, shared + kKeysOffset + turn.stage * kRoundBytes,
-              barriers.keys_full[turn.stage]);
-    turn.Next();
+    barriers.keys_free[place.stage].Wait(place.parity ^ 1);
+    CopyRound(p.keys, pages, shared + kKeysOffset + place.stage * kRoundBytes,
+              barriers.keys_full[place.stage]);
+    place.Next();
     if (value_pages.count > 0) copy_values();
     value_pages = pages;
   }
@@ -258,7 +251,7 @@ __device__ void Compute(const Parameters& parameters, int group, uint8_t* shared
   const auto free_stage = [lane](TransferBarrier& barrier) {
     if (lane == 0) barrier.Arrive();
   };
-  Turn turn, value_turn;  // of values: a round behind
+  RingPlace place, value_place;  // of values: a round behind
 
   PrefillItems items(p, parameters.pieces);
   PrefillItem item;
@@ -282,36 +275,36 @@ __device__ void Compute(const Parameters& parameters, int group, uint8_t* shared
     };
 
     AwaitQueries(group);
-    barriers.keys_full[turn.stage].Wait(turn.parity);
+    barriers.keys_full[place.stage].Wait(place.parity);
     device::FenceProducts(scores);
-    IssueScores(scores, queries, keys.Advance(turn.stage * kRoundBytes));
+    IssueScores(scores, queries, keys.Advance(place.stage * kRoundBytes));
     device::WaitProducts<0>(scores);
-    free_stage(barriers.keys_free[turn.stage]);
-    turn.Next();
+    free_stage(barriers.keys_free[place.stage]);
+    place.Next();
     weigh(std::true_type());
     Pack(scores, weights);
     if (item.num_slots < (round + 1) * kRoundSlots) {
-      barriers.values_full[value_turn.stage].Wait(value_turn.parity);
+      barriers.values_full[value_place.stage].Wait(value_place.parity);
       ClearValues(item.num_slots - round * kRoundSlots, static_cast<int>(threadIdx.x),
-                  shared + kValuesOffset + value_turn.stage * kRoundBytes);
+                  shared + kValuesOffset + value_place.stage * kRoundBytes);
     }
 
     const auto go_on = [&](auto masked) {
       device::WaitAtBarrier(kTurn + group, kComputeThreads);
-      barriers.keys_full[turn.stage].Wait(turn.parity);
+      barriers.keys_full[place.stage].Wait(place.parity);
       device::FenceProducts(scores);
-      IssueScores(scores, queries, keys.Advance(turn.stage * kRoundBytes));
-      barriers.values_full[value_turn.stage].Wait(value_turn.parity);
+      IssueScores(scores, queries, keys.Advance(place.stage * kRoundBytes));
+      barriers.values_full[value_place.stage].Wait(value_place.parity);
       device::FenceProducts(outputs, weights);
-      IssueOutputs(outputs, weights, values.Advance(value_turn.stage * kRoundBytes));
+      IssueOutputs(outputs, weights, values.Advance(value_place.stage * kRoundBytes));
       device::PassBarrier(kTurn + (group ^ 1), kComputeThreads);
       device::WaitProducts<1>(scores);
-      free_stage(barriers.keys_free[turn.stage]);
-      turn.Next();
+      free_stage(barriers.keys_free[place.stage]);
+      place.Next();
       weigh(masked);
       device::WaitProducts<0>(outputs, weights);
-      free_stage(barriers.values_free[value_turn.stage]);
-      value_turn.Next();
+      free_stage(barriers.values_free[value_place.stage]);
+      value_place.Next();
 #pragma unroll
       for (int i = 0; i < kHeadDim / 2; ++i) outputs[i] *= rescale[i / 2 % 2];
       Pack(scores, weights);
@@ -321,17 +314,17 @@ __device__ void Compute(const Parameters& parameters, int group, uint8_t* shared
 #pragma unroll 1
     for (; round >= item.first_round; --round) go_on(std::false_type());
 
-    barriers.values_full[value_turn.stage].Wait(value_turn.parity);
+    barriers.values_full[value_place.stage].Wait(value_place.parity);
     device::FenceProducts(outputs, weights);
-    IssueOutputs(outputs, weights, values.Advance(value_turn.stage * kRoundBytes));
+    IssueOutputs(outputs, weights, values.Advance(value_place.stage * kRoundBytes));
     // All warps are done with these queries: the next ones come while the outputs are finished.
     device::WaitAtBarrier(kQueries + group, kWarpgroupThreads);
     PrefillItem next;
     more = items.Next(next);
     if (more) CopyQueries(p, next, group, thread, queries_at);
     device::WaitProducts<0>(outputs, weights);
-    free_stage(barriers.values_free[value_turn.stage]);
-    value_turn.Next();
+    free_stage(barriers.values_free[value_place.stage]);
+    value_place.Next();
     WriteOutputs(p, item, row, lane, state, outputs);
     item = next;
   }

@@ -7,6 +7,7 @@
 #include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/register_share.cuh"
+#include "kernels/device/ring_place.cuh"
 #include "kernels/device/tensor_map.cuh"
 #include "kernels/device/transfer_barrier.cuh"
 #include "kernels/device/wgmma.cuh"
@@ -51,17 +52,6 @@ struct Stage {
       std::min(kMaxStages, (kMaxSharedBytes - static_cast<int>(sizeof(Barriers))) / kBytes);
   static constexpr int kSharedBytes = kInRing * kBytes + static_cast<int>(sizeof(Barriers));
   static_assert(kInRing >= 3 && kChunkBytes % kPeriod == 0);
-};
-
-// Where a unit is in the ring.
-template <int kStages>
-struct RingPlace {
-  int stage = 0, parity = 0;
-  __device__ void Next() {
-    if (++stage < kStages) return;
-    stage = 0;
-    parity ^= 1;
-  }
 };
 
 struct Parameters {
@@ -132,7 +122,7 @@ __device__ void CopyUnits(const Parameters& p, const Work& work, int warp, uint8
     copy_rows(unit, i);
     unit.Advance(groups);
   }
-  RingPlace<Ring::kInRing> place;
+  device::RingPlace<Ring::kInRing> place;
   for (int i = at_once; i < work.num_units; ++i) {
     barriers.free[place.stage].Wait(place.parity);
     copy_weights(unit, place.stage);
@@ -228,7 +218,7 @@ __device__ void MultiplyUnits(const Parameters& p, const Work& work, const uint8
   const MediumLinear& linear = p.linear;
   const SplitPlan& plan = linear.plan;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  RingPlace<Ring::kInRing> place;
+  device::RingPlace<Ring::kInRing> place;
   SplitUnit unit = work.first;
   Sums<kRows> sums;
   Widened a[kHalves][kChunks];

@@ -7,6 +7,7 @@
 #include "kernels/device/bulk_copy.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
+#include "kernels/device/ring_place.cuh"
 
 namespace sluice::kernels::awq {
 namespace {
@@ -263,21 +264,18 @@ __global__ void __launch_bounds__(kThreads, 1) SmallLinearKernel(SmallLinear lin
       if (token < linear.rows) part[token * kPartStride + output] = sum;
     });
   };
-  int stage = 0, parity = 0;
+  device::RingPlace<kStages> place;
   for (int i = 0; i < num_units; ++i) {
     // The stage that is filled was read in the round before, by all lanes of this warp.
     __syncwarp();
     if (lane == 0 && i + kStages - 1 < num_units) {
-      copy_ahead(stage == 0 ? kStages - 1 : stage - 1);
+      copy_ahead(place.stage == 0 ? kStages - 1 : place.stage - 1);
     }
-    arrived[stage].Wait(parity);
-    AddTile<kTokenTiles>(ring + stage * kTileBytes, linear.weight.scale_type,
+    arrived[place.stage].Wait(place.parity);
+    AddTile<kTokenTiles>(ring + place.stage * kTileBytes, linear.weight.scale_type,
                          own_x + unit.group * kGroupInputs, row_stride, lane, sums);
     if (i == num_units - 1) break;
-    if (++stage == kStages) {
-      stage = 0;
-      parity ^= 1;
-    }
+    place.Next();
     if (unit.group == plan.groups_per_slice - 1) {
       if (unit.tile == first_tile) {
         keep(own_first, sums);

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
 #include "kernels/device/launch.cuh"
 #include "kernels/sampling/passes.h"
 #include "kernels/sampling/row_values.cuh"
@@ -156,10 +154,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm) GatherKernel(Passes p)
 }  // namespace
 
 LaunchResult RunGather(const Passes& passes, cudaStream_t stream) {
-  const int blocks = std::clamp(kBlocksPerSm * passes.num_sms / passes.num_logits, 1,
-                                (passes.num_segments + kWarps - 1) / kWarps);
-  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(passes.num_logits),
-                  static_cast<unsigned>(passes.num_domains));
+  const dim3 grid = SegmentGrid(passes, kWarps, kBlocksPerSm);
   return AfterLaunch(device::LaunchChained(GatherKernel, grid, kThreads, 0, stream, passes),
                      "list of likely ids");
 }

@@ -13,6 +13,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+
 #include "kernels/host/launch_result.h"
 #include "kernels/sampling/sample.h"
 #include "kernels/sampling/workspace.h"
@@ -51,6 +53,15 @@ struct Passes {
 // members of passes.
 const char* PreparePasses(const LogitsView& logits, int num_token_ids, int num_logits,
                           const int32_t* num_valid, int num_sms, void* workspace, Passes* passes);
+
+// Of a pass over the segments of each row of logits (y) in each domain (z). A warp takes a segment
+// at a time; there are no more blocks than the GPU holds at once.
+inline dim3 SegmentGrid(const Passes& passes, int warps, int blocks_per_sm) {
+  const int blocks = std::clamp(blocks_per_sm * passes.num_sms / passes.num_logits, 1,
+                                (passes.num_segments + warps - 1) / warps);
+  return {static_cast<unsigned>(blocks), static_cast<unsigned>(passes.num_logits),
+          static_cast<unsigned>(passes.num_domains)};
+}
 
 LaunchResult RunScan(const Passes& passes, cudaStream_t stream);
 LaunchResult RunWeigh(const Passes& passes, cudaStream_t stream);

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
 #include "kernels/device/launch.cuh"
 #include "kernels/sampling/passes.h"
 #include "kernels/sampling/row_values.cuh"
@@ -139,10 +137,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm) WeighKernel(Passes p) 
 }  // namespace
 
 LaunchResult RunWeigh(const Passes& passes, cudaStream_t stream) {
-  const int blocks = std::clamp(kBlocksPerSm * passes.num_sms / passes.num_logits, 1,
-                                (passes.num_segments + kWarps - 1) / kWarps);
-  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(passes.num_logits),
-                  static_cast<unsigned>(passes.num_domains));
+  const dim3 grid = SegmentGrid(passes, kWarps, kBlocksPerSm);
   return AfterLaunch(device::LaunchChained(WeighKernel, grid, kThreads, 0, stream, passes),
                      "weights of logits");
 }
