@@ -177,9 +177,11 @@ TEST_F(EmulatedGpuGroupTest, CollectiveThatFailsOnOneRankEndsTheGroup) {
   Order("break=1:120");
   WorkerProcess worker(Arguments({"--all-reduce=nccl"}));
   ASSERT_TRUE(worker.WaitServing());
+  const std::vector<pid_t> ranks = worker.RankPids();
   RunningCall call(worker);
   EXPECT_EQ(call.ReadToTheEnd().error_code(), grpc::StatusCode::UNAVAILABLE);
-  ASSERT_TRUE(Eventually([&] { return worker.IsServing(); })) << "a new group";
+  for (const pid_t rank : ranks) EXPECT_TRUE(Eventually([rank] { return IsGone(rank); }));
+  ASSERT_TRUE(worker.WaitServing()) << "a new group";
   worker.Signal(SIGTERM);
   EXPECT_THAT(worker.Wait().errors,
               HasSubstr("rank 1 failed: INTERNAL: a collective failed: invalid usage"));
