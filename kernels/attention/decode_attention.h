@@ -76,6 +76,8 @@ struct DecodeAttention {
   __nv_bfloat16* out = nullptr;  // [rows][num_q_heads][kHeadDim]
 };
 
+// Once a layer, after the step's plan; the keys and values of the rows' tokens are in their pages
+// before.
 LaunchResult RunDecodeAttention(const DecodeAttention& attention, cudaStream_t stream);
 
 }  // namespace sluice::kernels::attention

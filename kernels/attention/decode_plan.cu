@@ -6,6 +6,7 @@
 #include "kernels/attention/decode_units.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/reduce.cuh"
+#include "kernels/host/memory_division.h"
 
 namespace sluice::kernels::attention {
 namespace {
@@ -81,19 +82,15 @@ __global__ void __launch_bounds__(kPlanThreads) DecodePlanKernel(DecodePlan plan
 
 size_t DivideDecodeWorkspace(void* memory, const DecodeWorkspaceShape& shape,
                              DecodeWorkspace* workspace) {
-  size_t used = 0;
-  const auto take = [&]<typename T>(T** array, size_t count) {
-    if (memory != nullptr) *array = reinterpret_cast<T*>(static_cast<char*>(memory) + used);
-    used += (count * sizeof(T) + 15) / 16 * 16;
-  };
+  MemoryDivision division(memory);
   const auto rows = static_cast<size_t>(shape.rows), blocks = static_cast<size_t>(shape.num_sms);
-  take(&workspace->shares, blocks);
-  take(&workspace->units_per_block, 1);
-  take(&workspace->first_unit, rows + 1);
-  take(&workspace->arrivals, rows * static_cast<size_t>(shape.num_kv_heads));
-  take(&workspace->partial_sums, 2 * blocks * kMaxGroup);
-  take(&workspace->partial_out, 2 * blocks * kMaxGroup * kHeadDim);
-  return used;
+  division.Take(&workspace->shares, blocks);
+  division.Take(&workspace->units_per_block, 1);
+  division.Take(&workspace->first_unit, rows + 1);
+  division.Take(&workspace->arrivals, rows * static_cast<size_t>(shape.num_kv_heads));
+  division.Take(&workspace->partial_sums, 2 * blocks * kMaxGroup);
+  division.Take(&workspace->partial_out, 2 * blocks * kMaxGroup * kHeadDim);
+  return division.used();
 }
 
 LaunchResult RunDecodePlan(const DecodePlan& plan, cudaStream_t stream) {

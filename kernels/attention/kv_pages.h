@@ -15,7 +15,8 @@ inline constexpr int kPageSlots = 64;
 inline constexpr int kHeadDim = 128;
 
 struct KvPages {
-  __nv_bfloat16* keys = nullptr;    // [num_pages][num_kv_heads][kPageSlots][kHeadDim]
+  // [num_pages][num_kv_heads][kPageSlots][kHeadDim], aligned to 16 bytes
+  __nv_bfloat16* keys = nullptr;
   __nv_bfloat16* values = nullptr;  // the same
   int num_kv_heads = 0;
 

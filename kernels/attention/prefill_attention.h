@@ -30,7 +30,7 @@ struct PrefillTile {
 
 // Device memory for what pieces leave. Rows: of one query head of a token and a piece.
 struct PrefillWorkspace {
-  float* partial_out = nullptr;    // [rows][kHeadDim]
+  float* partial_out = nullptr;    // [rows][kHeadDim], aligned to 16 bytes
   float2* partial_sums = nullptr;  // [rows]: maximum, sum
   int64_t rows = 0;  // with fewer than is worth it, contexts are cut less or not at all
 };
@@ -39,7 +39,7 @@ struct PrefillWorkspace {
 int64_t PrefillPartialRows(int num_sms);
 
 struct PrefillAttention {
-  const __nv_bfloat16* q = nullptr;  // [tokens][num_q_heads][kHeadDim]
+  const __nv_bfloat16* q = nullptr;  // [tokens][num_q_heads][kHeadDim], aligned to 16 bytes
   KvPages pages;
   const int32_t* page_tables = nullptr;  // device, [rows][max_pages]
   int max_pages = 0;
@@ -55,6 +55,8 @@ struct PrefillAttention {
   __nv_bfloat16* out = nullptr;  // [tokens][num_q_heads][kHeadDim]
 };
 
+// One kernel, or two where contexts are cut. Keys and values of all of the tiles' tokens are in
+// their pages before.
 LaunchResult RunPrefillAttention(const PrefillAttention& attention, cudaStream_t stream);
 
 }  // namespace sluice::kernels::attention

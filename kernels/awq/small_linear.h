@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = x W^T for 1 to 16 rows of x: decoding, where the time is that of reading W once. Every weight
-// is read by one warp, which keeps several tiles on their way through a ring in shared memory,
-// widens 4 bits to bf16 (q - zero, exact), multiplies on tensor cores with the weights on the side
-// of 16 rows and the tokens on that of 8, and applies a group's scale to the fp32 sum of the group.
+// y = x W^T for up to 16 rows of x, used up to 7 (linear_path.h): decoding, where the time is that
+// of reading W once. Every weight is read by one warp, which has two tiles in a ring in shared
+// memory or on their way there, widens 4 bits to bf16 (q - zero, exact), multiplies on tensor cores
+// with the weights on the side of 16 rows and the tokens on that of 8, and applies a group's scale
+// to the fp32 sum of the group.
 //
 // A block adds up what its warps have of a tile. The result is left as partial sums (SplitPlan);
 // the kernel that reads them next adds them up.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// SplitPlan: which block computes which part of a linear for few rows, and so where its partial
-// sums lie. The work is one unit for each tile of tile_outputs outputs and group of 128 inputs.
-// Inputs are cut into `slices` equal runs of groups, each with its own blocks (so that a block
-// needs only its slice of the activations); within a slice, units are in the order [tile][group]
-// and every block takes the next units_per_block of them. What a block has summed of a tile is one
-// piece, so a tile of a slice has up to max_pieces of them; the next kernel adds them in order.
+// SplitPlan: which block computes which part of a linear (small_linear.h, medium_linear.h), and so
+// where its partial sums lie. The work is one unit for each tile of tile_outputs outputs and group
+// of 128 inputs. Inputs are cut into `slices` equal runs of groups, each with its own blocks (so
+// that a block needs only its slice of the activations); within a slice, units are in the order
+// [tile][group] and every block takes the next units_per_block of them. What a block has summed of
+// a tile is one piece, so a tile of a slice has up to max_pieces of them; the next kernel adds them
+// in order.
 //
 // A pure function of the shape: the order of summation is the same run after run.
 #pragma once

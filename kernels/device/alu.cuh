@@ -6,8 +6,8 @@
 
 namespace sluice::kernels::device {
 
-// value & mask | bits (PTX ISA 9.7.8.6, lop3). Written in C++ it becomes two instructions where both
-// are constants.
+// value & mask | bits (PTX ISA 9.7.8.6, lop3). Written in C++ it becomes two instructions where
+// both are constants.
 __device__ inline uint32_t AndOr(uint32_t value, uint32_t mask, uint32_t bits) {
   uint32_t result;
   asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(value), "r"(mask), "r"(bits));

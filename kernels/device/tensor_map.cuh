@@ -24,7 +24,8 @@ struct TensorMap {
 
 // Of [rows][columns] at `matrix` (aligned to 16 bytes, columns a multiple of 8) in boxes of
 // box_rows (at most 256) times kBoxColumns. rows may be more than there are where no box is asked
-// for beyond those.
+// for beyond those. cudaErrorNotSupported where the driver has no such function,
+// cudaErrorInvalidValue where it refuses.
 inline cudaError_t MakeTensorMap(const __nv_bfloat16* matrix, int64_t rows, int columns,
                                  int box_rows, TensorMap* map) {
   // The driver's, found at run time: nothing else of ours links with libcuda.

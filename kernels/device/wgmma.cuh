@@ -10,10 +10,12 @@
 //
 // so that sums rounded to bf16 in pairs are A of a next product, as with m16n8k16 (mma.cuh).
 //
-//   FenceProducts(sums, ...);            // after any other access to the registers named
-//   Product<N, ...>(sums, a, b, true);   // as many as wanted, sums and a in registers untouched
-//   now CommitProducts();                    // a group WaitProducts<0>(sums, ...);          //
-//   until no group is under way: sums may be read
+// In this order, registers of sums and A untouched in between:
+//
+//   FenceProducts(sums, ...)            after any other access to the registers named
+//   Product<N, ...>(sums, a, b, true)   as many as wanted
+//   CommitProducts()                    makes a group of them
+//   WaitProducts<0>(sums, ...)          until no group is under way: sums may be read
 //
 // What threads wrote to shared memory (st.shared, cp.async) is seen by products only after each
 // writer's FenceAsyncProxy() and a barrier. Matrices in shared memory: shared_matrix.cuh.

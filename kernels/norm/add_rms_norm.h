@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The residual stream and its norm. The stream is fp32; what the linears read is bf16. Same formula
-// and fixed order of summation as kernels/cpu/norm.h up to rounding: y = weight * x /
-// sqrt(mean(x^2)
-// + eps).
+// and fixed order of summation as kernels/cpu/norm.h up to rounding:
+// y = weight * x / sqrt(mean(x^2) + eps).
 #pragma once
 
 #include <cuda_bf16.h>

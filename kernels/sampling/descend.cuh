@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds where a running sum over keys in ascending order reaches a target, without sorting: a radix
 // descent, eight bits of the key at a time. Sums are integers, so the order in which threads meet
-// the keys does not matter. Used by select.cu.
+// the keys does not matter. Used by selection.cuh and what it is made of.
 #pragma once
 
 #include "kernels/device/reduce.cuh"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lists the ids that top_k can keep: few segments have any, and of those most ids are passed over.
-// Used by select.cu.
+// Used by selection.cuh.
 #pragma once
 
 #include "kernels/sampling/descend.cuh"

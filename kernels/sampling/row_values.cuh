@@ -263,7 +263,7 @@ __device__ inline Task TaskOf(const Passes& p, Domain domain, int l, const RowSc
   return task;
 }
 
-// floor(exp(value - max) * 2^44).
+// weight: exp(value - max), at most 1. As a Weight: floor(weight * 2^kWeightBits).
 __device__ inline Weight WeightOf(float weight) {
   return static_cast<Weight>(weight * 17592186044416.0f);
 }

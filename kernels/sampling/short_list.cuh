@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A list of up to kShortList ids, sorted: each is compared with all, which takes no more barriers
-// than it takes lists. Used by select.cu.
+// than it takes lists. Used by selection.cuh.
 #pragma once
 
 #include "kernels/sampling/descend.cuh"

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/host/memory_division.h"
 #include "kernels/sampling/sample.h"
 #include "kernels/sampling/sampler_state.h"
 
@@ -90,21 +91,17 @@ inline size_t DivideWorkspace(char* memory, int num_logits, int vocab, Workspace
   const auto rows = static_cast<size_t>(num_logits);
   const auto segments = static_cast<size_t>(NumSegments(vocab));
   const size_t both = kNumDomains * rows;
-  size_t used = 0;
-  const auto take = [&]<typename T>(T** array, size_t count) {
-    if (memory != nullptr) *array = reinterpret_cast<T*>(memory + used);
-    used += (count * sizeof(T) + 15) / 16 * 16;
-  };
-  take(&workspace->scans, rows * segments);
-  take(&workspace->segment_sums, both * segments);
-  take(&workspace->bin_weights, both * kBins);
-  take(&workspace->list, both * kMaxListed);
-  take(&workspace->totals, both);
-  take(&workspace->raw, rows);
-  take(&workspace->picked, rows);
-  take(&workspace->bin_counts, both * kBins);
-  take(&workspace->list_counts, both);
-  return used;
+  MemoryDivision division(memory);
+  division.Take(&workspace->scans, rows * segments);
+  division.Take(&workspace->segment_sums, both * segments);
+  division.Take(&workspace->bin_weights, both * kBins);
+  division.Take(&workspace->list, both * kMaxListed);
+  division.Take(&workspace->totals, both);
+  division.Take(&workspace->raw, rows);
+  division.Take(&workspace->picked, rows);
+  division.Take(&workspace->bin_counts, both * kBins);
+  division.Take(&workspace->list_counts, both);
+  return division.used();
 }
 
 }  // namespace sluice::kernels::sampling
