@@ -62,6 +62,19 @@ void SampleAll(const std::vector<RowCase>& cases, const Shape& shape, std::mt199
   }
 }
 
+// As rows 0 and on. Returns a run of each, without drafts.
+std::vector<RowRun> AddRows(const std::vector<RowCase>& cases, SamplerPair& pair) {
+  std::map<int, RowCase> rows;
+  std::vector<RowRun> runs;
+  for (const RowCase& one : cases) {
+    const auto row = static_cast<int>(runs.size());
+    rows[row] = one;
+    runs.push_back({row, {}});
+  }
+  pair.Add(rows);
+  return runs;
+}
+
 std::vector<int32_t> RandomIds(std::mt19937& rng, int vocab, int count) {
   std::uniform_int_distribution<int32_t> any(-1, vocab + 1);  // some that do not exist
   std::vector<int32_t> ids(static_cast<size_t>(count));
@@ -244,13 +257,7 @@ void SampleFlatRows(const Shape& shape, std::mt19937& rng) {
   for (const bool equal : {false, true}) {
     for (const bool processed : {false, true}) {
       SamplerPair pair(shape, count);
-      std::map<int, RowCase> rows;
-      std::vector<RowRun> runs;
-      for (int i = 0; i < count; ++i) {
-        rows[i] = cases[static_cast<size_t>(i)];
-        runs.push_back({i, {}});
-      }
-      pair.Add(rows);
+      const std::vector<RowRun> runs = AddRows(cases, pair);
       std::vector<float> logits(static_cast<size_t>(count) * vocab);
       for (float& x : logits) x = equal ? 1.5f : narrow(rng);
       pair.Step(runs, logits, {.processed_logprobs = processed});
@@ -287,13 +294,7 @@ TEST_F(SamplingTest, TopPKeepsManyIds) {
     cases[8].logprobs = 5;
     const int count = static_cast<int>(cases.size());
     SamplerPair pair(shape, count);
-    std::map<int, RowCase> rows;
-    std::vector<RowRun> runs;
-    for (int i = 0; i < count; ++i) {
-      rows[i] = cases[static_cast<size_t>(i)];
-      runs.push_back({i, {}});
-    }
-    pair.Add(rows);
+    const std::vector<RowRun> runs = AddRows(cases, pair);
     std::vector<float> logits = RandomLogits(rng_, count, shape.vocab, 2.5f);
     if (step > 0.0f) {
       for (float& x : logits) x = std::round(x / step) * step;

@@ -5,7 +5,6 @@
 #include "worker/parallel/nccl_communicator.h"
 
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,7 +18,7 @@
 #include <vector>
 
 #include "tests/cuda_emulation/settings.h"
-#include "tests/support/fake_nccl.h"
+#include "tests/support/opened_fake_nccl.h"
 #include "worker/parallel/device_group.h"
 #include "worker/parallel/nccl_library.h"
 
@@ -33,15 +32,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-FakeNccl& Fake() {
-  static FakeNccl* const fake = [] {
-    void* const library = dlopen(SLUICE_FAKE_NCCL, RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) ADD_FAILURE() << dlerror();
-    return reinterpret_cast<FakeNcclEntry>(dlsym(library, "sluice_fake_nccl"))();
-  }();
-  return *fake;
-}
-
 std::shared_ptr<const NcclLibrary> Library() {
   auto library = NcclLibrary::OpenAnyOf({SLUICE_FAKE_NCCL});
   EXPECT_TRUE(library.ok()) << library.status();
@@ -52,7 +42,7 @@ class NcclTest : public ::testing::Test {
  protected:
   NcclTest() {
     cuda_emulation::TheSettings().num_devices = 4;
-    Fake().Reset();
+    OpenedFakeNccl().Reset();
   }
 };
 
@@ -90,7 +80,7 @@ TEST_F(NcclLibraryTest, RefusesAnotherLibrary) {
 }
 
 TEST_F(NcclLibraryTest, RefusesAnOldOne) {
-  Fake().set_version(21706);
+  OpenedFakeNccl().set_version(21706);
   const auto library = NcclLibrary::OpenAnyOf({SLUICE_FAKE_NCCL});
   EXPECT_EQ(library.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(library.status().message()),
@@ -116,7 +106,7 @@ NcclOptions OptionsOf(int rank, int world_size) {
 void AwaitCall(int rank, const std::string& call) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   while (std::chrono::steady_clock::now() < until) {
-    const std::vector<std::string> calls = Fake().Calls(rank);
+    const std::vector<std::string> calls = OpenedFakeNccl().Calls(rank);
     if (std::find(calls.begin(), calls.end(), call) != calls.end()) return;
     std::this_thread::yield();
   }
@@ -190,9 +180,9 @@ class NcclCommunicatorTest : public NcclTest {};
 
 TEST_F(NcclCommunicatorTest, ReadyMeansThatOneOfEachCollectiveWorked) {
   RunRanks(2, [](NcclCommunicator&, RankDevice&) {});
-  EXPECT_THAT(Fake().Calls(0), ElementsAre("Init 2 device 1", "Recv 1 from 1", "GroupEnd",
+  EXPECT_THAT(OpenedFakeNccl().Calls(0), ElementsAre("Init 2 device 1", "Recv 1 from 1", "GroupEnd",
                                            "AllReduce 1", "Broadcast 4", "Destroy"));
-  EXPECT_THAT(Fake().Calls(1),
+  EXPECT_THAT(OpenedFakeNccl().Calls(1),
               ElementsAre("Init 2 device 0", "Send 1", "AllReduce 1", "Broadcast 4", "Destroy"));
 }
 
@@ -253,7 +243,7 @@ TEST_F(NcclCommunicatorTest, GathersInPlaceAndSkipsWhatIsEmpty) {
       EXPECT_THAT(values, ElementsAre(5.0f, 6.0f));
     }
   });
-  EXPECT_THAT(Fake().Calls(1), ElementsAre("Init 2 device 0", "Send 1", "AllReduce 1",
+  EXPECT_THAT(OpenedFakeNccl().Calls(1), ElementsAre("Init 2 device 0", "Send 1", "AllReduce 1",
                                            "Broadcast 4", "Send 1", "Destroy"));
 }
 
@@ -300,13 +290,13 @@ TEST_F(NcclCommunicatorTest, PeersThatMeetAfterAnAbortAreLeftInOrder) {
   }
   const auto communicator = Start(id, late);  // lets the early rank's init come back
   AwaitCall(0, "Abort");
-  EXPECT_THAT(Fake().Calls(0), ElementsAre("Init 2 device 1", "Abort"));
+  EXPECT_THAT(OpenedFakeNccl().Calls(0), ElementsAre("Init 2 device 1", "Abort"));
   communicator->Abort();
 }
 
 // Rank 1 never enters the collective, as if it had died.
 void AbortAlone(bool abort_hangs) {
-  Fake().set_abort_hangs(abort_hangs);
+  OpenedFakeNccl().set_abort_hangs(abort_hangs);
   RunRanks(2, [](NcclCommunicator& communicator, RankDevice& device) {
     if (communicator.rank() == 1) return communicator.Abort();
     ASSERT_TRUE(communicator.AllReduceSum(device.data, 1, device.stream).ok());
@@ -317,8 +307,8 @@ void AbortAlone(bool abort_hangs) {
     EXPECT_EQ(communicator.AllReduceSum(device.data, 1, device.stream).code(),
               absl::StatusCode::kCancelled);
   });
-  EXPECT_THAT(Fake().Calls(0), Not(Contains("Destroy")));
-  EXPECT_THAT(Fake().Calls(0), Contains("Abort"));
+  EXPECT_THAT(OpenedFakeNccl().Calls(0), Not(Contains("Destroy")));
+  EXPECT_THAT(OpenedFakeNccl().Calls(0), Contains("Abort"));
 }
 
 TEST_F(NcclCommunicatorTest, AbortEndsACollectiveWhosePeerIsMissing) { AbortAlone(false); }
@@ -326,7 +316,7 @@ TEST_F(NcclCommunicatorTest, AbortEndsACollectiveWhosePeerIsMissing) { AbortAlon
 TEST_F(NcclCommunicatorTest, NothingWaitsForAnAbortThatHangs) { AbortAlone(true); }
 
 TEST_F(NcclCommunicatorTest, FailedInitIsSaid) {
-  Fake().set_failure("CommInitRankConfig", nccl::kSystemError);
+  OpenedFakeNccl().set_failure("CommInitRankConfig", nccl::kSystemError);
   const auto communicator = Start(UniqueId(), OptionsOf(0, 2));
   const absl::Status status = communicator->WaitReady();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
@@ -343,16 +333,17 @@ TEST_F(NcclCommunicatorTest, MissingDeviceIsSaid) {
 
 TEST_F(NcclCommunicatorTest, ErrorsOfCallsAndOfTheWireAreSaid) {
   RunRanks(2, [](NcclCommunicator& communicator, RankDevice& device) {
-    Fake().set_async_error(nccl::kRemoteError);
+    OpenedFakeNccl().set_async_error(nccl::kRemoteError);
     EXPECT_EQ(communicator.Check().message(),
               "a collective failed: fake error (the fake's last words)");
-    Fake().set_failure("Broadcast", nccl::kSystemError);
+    OpenedFakeNccl().set_failure("Broadcast", nccl::kSystemError);
     EXPECT_EQ(communicator.Broadcast(device.data, 4, device.stream).message(),
               "ncclBroadcast: fake error (the fake's last words)");
   });
   for (const int rank : {0, 1}) {
     AwaitCall(rank, "Abort");
-    EXPECT_THAT(Fake().Calls(rank), Not(Contains("Destroy"))) << "out of step, so not a good end";
+    EXPECT_THAT(OpenedFakeNccl().Calls(rank), Not(Contains("Destroy")))
+        << "out of step, so not a good end";
   }
 }
 

@@ -4,7 +4,6 @@
 #include "worker/parallel/peer_communicator.h"
 
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,7 +17,7 @@
 #include <vector>
 
 #include "tests/cuda_emulation/settings.h"
-#include "tests/support/fake_nccl.h"
+#include "tests/support/opened_fake_nccl.h"
 #include "worker/parallel/nccl_communicator.h"
 #include "worker/parallel/nccl_library.h"
 
@@ -28,15 +27,6 @@ namespace {
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-FakeNccl& Fake() {
-  static FakeNccl* const fake = [] {
-    void* const library = dlopen(SLUICE_FAKE_NCCL, RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) ADD_FAILURE() << dlerror();
-    return reinterpret_cast<FakeNcclEntry>(dlsym(library, "sluice_fake_nccl"))();
-  }();
-  return *fake;
-}
 
 // What a rank's thread has.
 struct Rank {
@@ -64,7 +54,7 @@ class PeerCommunicatorTest : public ::testing::Test {
 
   PeerCommunicatorTest() {
     cuda_emulation::TheSettings().num_devices = 8;
-    Fake().Reset();
+    OpenedFakeNccl().Reset();
   }
   ~PeerCommunicatorTest() override { cuda_emulation::TheSettings().peer_access = true; }
 
@@ -129,7 +119,7 @@ std::string AllReduceCall(size_t count) { return "AllReduce " + std::to_string(c
 
 TEST_F(PeerCommunicatorTest, SmallSumsGoOverPeerMemoryAndLargeOnesThroughNccl) {
   for (const int world : {2, 4, 8}) {
-    Fake().Reset();
+    OpenedFakeNccl().Reset();
     Run(world, AllReduceMode::kAuto, [world](const Rank& self) {
       EXPECT_TRUE(self.group.has_peers()) << self.group.Describe();
       EXPECT_THAT(self.group.Describe(), HasSubstr("peer memory"));
@@ -142,11 +132,11 @@ TEST_F(PeerCommunicatorTest, SmallSumsGoOverPeerMemoryAndLargeOnesThroughNccl) {
         EXPECT_TRUE(got == SumInRankOrder(world, count)) << world << " ranks, " << count;
       }
     });
-    EXPECT_THAT(Fake().Calls(0), Contains(AllReduceCall(kFloats))) << "too large";
-    EXPECT_THAT(Fake().Calls(0), Contains(AllReduceCall(5121))) << "no multiple of 4";
-    EXPECT_THAT(Fake().Calls(0), Not(Contains(AllReduceCall(5120))));
-    EXPECT_THAT(Fake().Calls(0), Not(Contains(AllReduceCall(20'000))));
-    EXPECT_THAT(Fake().Calls(0), Contains("Destroy")) << "a good end";
+    EXPECT_THAT(OpenedFakeNccl().Calls(0), Contains(AllReduceCall(kFloats))) << "too large";
+    EXPECT_THAT(OpenedFakeNccl().Calls(0), Contains(AllReduceCall(5121))) << "no multiple of 4";
+    EXPECT_THAT(OpenedFakeNccl().Calls(0), Not(Contains(AllReduceCall(5120))));
+    EXPECT_THAT(OpenedFakeNccl().Calls(0), Not(Contains(AllReduceCall(20'000))));
+    EXPECT_THAT(OpenedFakeNccl().Calls(0), Contains("Destroy")) << "a good end";
   }
 }
 
@@ -213,7 +203,7 @@ TEST_F(PeerCommunicatorTest, WithoutPeerAccessAllGoesThroughNccl) {
     EXPECT_EQ(self.group.AllReduceOn(AllReducePath::kOneShot, part, self.data, self.stream).code(),
               absl::StatusCode::kFailedPrecondition);
   });
-  EXPECT_THAT(Fake().Calls(0), Contains(AllReduceCall(64)));
+  EXPECT_THAT(OpenedFakeNccl().Calls(0), Contains(AllReduceCall(64)));
 }
 
 TEST_F(PeerCommunicatorTest, WhoeverInsistsOnPeerMemoryIsToldWhyNot) {
