@@ -63,8 +63,9 @@ class Turn {
   // After this thread has sent its own. Clears what the last operation has read.
   // REQUIRES: all threads call it.
   __device__ void Pass(int64_t used) {
-    // The vote is over what each thread has read, so that all of them have.
-    __syncthreads_or(buffer_ >= kPeerBuffers ? 1 : 0);
+    // The vote is over what each thread has read, so that all of them have: both fields, since the
+    // last block to arrive writes both.
+    __syncthreads_or(buffer_ >= kPeerBuffers || to_clear_ < 0 ? 1 : 0);
     uint32_t before = 0;
     if (threadIdx.x == 0) before = atomicInc(&group_.turn->arrived, gridDim.x - 1);
     uint4* const last = At(group_.rank, buffer_ == 0 ? kPeerBuffers - 1 : buffer_ - 1);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/awq/linear_path.h"
 #include "kernels/dense/dense_linear.h"
 #include "proto/wire/status_macros.h"
 #include "worker/device/cuda_status.h"
@@ -36,8 +37,9 @@ using device::ToStatus;
 constexpr size_t kStepsInFlight = 2;
 // Prompt tokens whose logits are computed at once for scoring, at most.
 constexpr int kScoredAtOnce = 64;
-// Enough for the path that linears of many rows take (kernels/awq/linear_path.h).
-constexpr int kWarmingTokens = 512;
+// Enough for the path that linears of the most rows take.
+constexpr int kWarmingTokens = kernels::awq::kMaxMediumRows + 1;
+static_assert(kernels::awq::ChooseLinearPath(kWarmingTokens) == kernels::awq::LinearPath::kDense);
 // What captured graphs and lazily loaded kernels take beside everything that is counted.
 constexpr int64_t kGraphBytes = int64_t{512} << 20;
 
