@@ -329,7 +329,10 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   return Submit(stream, [work = exec->work] {
-    for (const Work& one : *work) one();
+    for (const Work& one : *work) {
+      BeginWork(false);
+      one();
+    }
   });
 }
 

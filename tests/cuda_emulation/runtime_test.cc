@@ -257,6 +257,7 @@ __global__ void ChainedKernel(int* to, const int* constant, bool waits) {
   const int value = __ldg(constant);
   if (!waits) return;
   kernels::device::WaitForPrevious();
+  CheckStore(to, sizeof(*to));  // as the compiler does in kernels
   *to += value;
 }
 
@@ -274,6 +275,39 @@ TEST_F(CudaRuntime, ChainedKernelsMustWait) {
   EXPECT_DEATH(run(false), "without WaitForPrevious");
   EXPECT_EQ(cudaFree(to), cudaSuccess);
   EXPECT_EQ(cudaFree(constant), cudaSuccess);
+}
+
+TEST_F(CudaRuntime, ChainedKernelsReadNothingTooEarly) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  int *first = NewInt(1), *second = NewInt(2), *third = NewInt(3);
+  const auto add = [&](int* to, const int* from) {
+    EXPECT_EQ(kernels::device::LaunchChained(ChainedKernel, 1, 1, 0, stream_, to, from, true),
+              cudaSuccess);
+  };
+  const auto wait = [&] { EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess); };
+  const auto copy = [&] {
+    EXPECT_EQ(cudaMemcpyAsync(third, third, sizeof(int), cudaMemcpyDeviceToDevice, stream_),
+              cudaSuccess);
+  };
+  add(second, first);
+  wait();  // as a copy in between, it ends the chain
+  add(third, second);
+  copy();
+  add(second, third);
+  add(second, first);
+  wait();
+  EXPECT_EQ(Read(third), 6);
+  EXPECT_EQ(Read(second), 10);
+  const auto chain = [&] {
+    add(second, first);
+    add(first, third);
+    add(third, second);
+    wait();
+  };
+  EXPECT_DEATH(chain(), "before WaitForPrevious what one in front of it has written");
+  EXPECT_EQ(cudaFree(first), cudaSuccess);
+  EXPECT_EQ(cudaFree(second), cudaSuccess);
+  EXPECT_EQ(cudaFree(third), cudaSuccess);
 }
 
 }  // namespace

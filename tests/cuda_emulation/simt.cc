@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "tests/cuda_emulation/block_barriers.h"
+#include "tests/cuda_emulation/chain_writes.h"
 #include "tests/cuda_emulation/fiber.h"
 #include "tests/cuda_emulation/memory.h"
 #include "tests/cuda_emulation/symbol_name.h"
@@ -241,6 +242,9 @@ struct Machine {
   Range arguments;
   Range ranges[8];
   size_t next_range = 0;
+  uint64_t chain = 0;  // that the grid belongs to
+  uint64_t num_chains = 0;
+  ChainWrites chain_writes;
 };
 
 Machine& the_machine = *new Machine;  // outlives the threads of streams
@@ -489,10 +493,24 @@ bool RunBlock(Block& block, Draws& draws) {
   return true;
 }
 
+// Pieces of a stream's work, counted by the thread that does them; twice where nothing chains.
+thread_local uint64_t work_number = 0;
+thread_local uint64_t work_of_last_grid = 0;
+thread_local uint64_t last_chain = 0;
+
+// Which chain a grid belongs to that is about to run. REQUIRES: the mutex.
+uint64_t ChainOf(const GridConfig& config) {
+  const bool follows = config.chained && work_number == work_of_last_grid + 1;
+  if (!follows) last_chain = ++TheMachine().num_chains;
+  work_of_last_grid = work_number;
+  return last_chain;
+}
+
 // REQUIRES: the mutex.
-void EnterGrid(const GridConfig& config, const std::function<void()>& body) {
+void EnterGrid(const GridConfig& config, uint64_t chain, const std::function<void()>& body) {
   Machine& machine = TheMachine();
   machine.config = &config;
+  machine.chain = chain;
   machine.body = &body;
   machine.num_threads = static_cast<int>(config.block.x * config.block.y * config.block.z);
   machine.shared.Resize(config.shared_bytes);
@@ -513,11 +531,14 @@ std::unique_ptr<Block> TakeBlock() {
 
 }  // namespace
 
+void BeginWork(bool after_idle) { work_number += after_idle ? 2 : 1; }
+
 void RunGrid(const GridConfig& config, const std::function<void()>& body) {
   Machine& machine = TheMachine();
   std::unique_lock<std::mutex> lock(machine.mutex);
   InstallFaultHandler();
-  EnterGrid(config, body);
+  const uint64_t chain = ChainOf(config);
+  EnterGrid(config, chain, body);
   Draws draws(machine.seed);
   const uint64_t num_blocks = uint64_t{gridDim.x} * gridDim.y * gridDim.z;
   const uint64_t start = draws.Below(static_cast<uint32_t>(num_blocks));
@@ -537,7 +558,7 @@ void RunGrid(const GridConfig& config, const std::function<void()>& body) {
     lock.unlock();
     std::this_thread::sleep_for(std::chrono::microseconds(50));
     lock.lock();
-    EnterGrid(config, body);
+    EnterGrid(config, chain, body);
     std::erase_if(waiting, [&](std::unique_ptr<Block>& block) {
       machine.shared.Restore(block->shared);
       if (!RunBlock(*block, draws)) return false;
@@ -615,6 +636,7 @@ void CopyAsync16(void* shared, const void* global, bool use, Place place) {
   if (reinterpret_cast<uintptr_t>(global) % 16 != 0) {
     Fail("cp.async from an address that is not a multiple of 16", place);
   }
+  if (use) CheckConstantAccess(global, 16);
   Thread& thread = Current();
   const auto* from = static_cast<const uint8_t*>(global);
   thread.copies.push_back({static_cast<uint8_t*>(shared), use ? from : nullptr, thread.open_group});
@@ -700,15 +722,24 @@ void WaitForPrevious() { Current().may_access = true; }
 
 namespace {
 
-void CheckAccessOf(const void* pointer, size_t bytes, bool may_access) {
+enum class Access { kLoad, kStore, kConstant };
+
+void CheckAccessOf(const void* pointer, size_t bytes, Access access) {
   const auto* at = static_cast<const uint8_t*>(pointer);
   Machine& machine = TheMachine();
   // Constants and static shared memory.
   if (at >= machine.image.begin && at < machine.image.end) return;
   if (machine.shared.Contains(at, bytes)) return;
   if (at >= machine.arguments.begin && at + bytes <= machine.arguments.end) return;
-  if (!may_access)
+  const bool may_access = Current().may_access;
+  if (!may_access && access != Access::kConstant) {
     Fail("a chained kernel accesses memory before WaitForPrevious", Place::current());
+  }
+  if (!may_access && machine.chain_writes.Has(machine.chain, at, bytes)) {
+    Fail("a chained kernel reads before WaitForPrevious what one in front of it has written",
+         Place::current());
+  }
+  if (access == Access::kStore) machine.chain_writes.Note(machine.chain, at, bytes);
   for (const Range& range : machine.ranges) {
     if (at >= range.begin && at + bytes <= range.end) return;
   }
@@ -728,10 +759,17 @@ void CheckAccessOf(const void* pointer, size_t bytes, bool may_access) {
 
 void CheckAccessBeyondStacks(const void* pointer, size_t bytes) {
   if (!Fiber::IsOnStack(__builtin_frame_address(0))) return;
-  CheckAccessOf(pointer, bytes, Current().may_access);
+  CheckAccessOf(pointer, bytes, Access::kLoad);
 }
 
-void CheckConstantAccess(const void* pointer, size_t bytes) { CheckAccessOf(pointer, bytes, true); }
+void CheckStoreBeyondStacks(const void* pointer, size_t bytes) {
+  if (!Fiber::IsOnStack(__builtin_frame_address(0))) return;
+  CheckAccessOf(pointer, bytes, Access::kStore);
+}
+
+void CheckConstantAccess(const void* pointer, size_t bytes) {
+  CheckAccessOf(pointer, bytes, Access::kConstant);
+}
 
 void Fail(const char* problem, Place place) {
   std::fprintf(stderr, "CUDA emulation: %s\n  at ", problem);

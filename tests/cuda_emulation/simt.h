@@ -39,9 +39,13 @@ struct GridConfig {
   const void* arguments = nullptr;  // the kernel's own copies, which it may read
   size_t argument_bytes = 0;
   // Every thread has to call WaitForPrevious, and before that may not access memory but by
-  // CopyAsync16 and __ldg.
+  // CopyAsync16, bulk copies and __ldg, and by those not what a kernel in front has written.
   bool chained = false;
 };
+
+// The calling thread, which does a stream's work, comes to the next piece of it. after_idle: by the
+// time it was enqueued everything before it had ended.
+void BeginWork(bool after_idle);
 
 // Runs body once for every thread. REQUIRES: the sizes are what a GPU would launch.
 void RunGrid(const GridConfig& config, const std::function<void()>& body);
@@ -95,10 +99,14 @@ void CheckShared(const void* pointer, size_t bytes, Place place);
 // Of a plain access by a kernel: in the device's or pinned memory, in the block's shared memory or
 // on a thread's stack, or the process ends. Does nothing when the caller is not a kernel.
 void CheckAccessBeyondStacks(const void* pointer, size_t bytes);
-// Of one by __ldg.
+void CheckStoreBeyondStacks(const void* pointer, size_t bytes);
+// Of one by __ldg or an asynchronous copy.
 void CheckConstantAccess(const void* pointer, size_t bytes);
 inline void CheckAccess(const void* pointer, size_t bytes) {
   if (!Fiber::IsOnStack(pointer)) CheckAccessBeyondStacks(pointer, bytes);
+}
+inline void CheckStore(const void* pointer, size_t bytes) {
+  if (!Fiber::IsOnStack(pointer)) CheckStoreBeyondStacks(pointer, bytes);
 }
 
 [[noreturn]] void Fail(const char* problem, Place place);

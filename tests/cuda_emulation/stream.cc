@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "tests/cuda_emulation/settings.h"
+#include "tests/cuda_emulation/simt.h"
 
 namespace sluice::cuda_emulation {
 
@@ -21,7 +22,8 @@ WorkQueue::~WorkQueue() {
 
 uint64_t WorkQueue::Enqueue(Work work) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  items_.push_back({std::move(work), std::chrono::steady_clock::now()});
+  items_.push_back(
+      {std::move(work), std::chrono::steady_clock::now(), num_done_ == num_enqueued_});
   changed_.notify_all();
   return ++num_enqueued_;
 }
@@ -51,8 +53,10 @@ void WorkQueue::Run() {
     const auto late = items_.front().since + TheSettings().lateness;
     changed_.wait_until(lock, late, [this] { return wanted_ > num_done_; });
     Work work = std::move(items_.front().work);
+    const bool after_idle = items_.front().after_idle;
     items_.pop_front();
     lock.unlock();
+    BeginWork(after_idle);
     work();
     work = nullptr;
     lock.lock();

@@ -37,6 +37,7 @@ class WorkQueue {
   struct Item {
     Work work;
     std::chrono::steady_clock::time_point since;
+    bool after_idle;  // all before it had ended
   };
 
   void Run();
