@@ -332,7 +332,7 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
   std::condition_variable changed_;
   // Guarded by mu_.
   bool stopping_ = false;
-  bool ready_ = false;  // as told
+  bool ready_ = false;                                    // as told
   std::map<std::string, std::shared_ptr<Group>> groups_;  // by address
   std::deque<std::function<void()>> tasks_;
   std::string resolve_trouble_;

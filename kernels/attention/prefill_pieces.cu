@@ -88,9 +88,9 @@ LaunchResult CombinePrefillPieces(const PrefillAttention& attention, int pieces,
                                   cudaStream_t stream) {
   const dim3 blocks(static_cast<unsigned>(attention.num_q_heads * kItemRows / kCombineRows),
                     static_cast<unsigned>(attention.num_tiles));
-  return AfterLaunch(device::Launch(CombinePiecesKernel, blocks, 32 * kCombineRows, 0, stream,
-                                    attention, pieces),
-                     "prefill attention's pieces");
+  return AfterLaunch(
+      device::Launch(CombinePiecesKernel, blocks, 32 * kCombineRows, 0, stream, attention, pieces),
+      "prefill attention's pieces");
 }
 
 }  // namespace sluice::kernels::attention

@@ -34,7 +34,7 @@ struct SelectionScratch {
 struct Bound {
   uint32_t key = kUnbounded;
   uint32_t id = kUnbounded;  // of those with that key
-  Weight through = 0;  // what the measures of all that are kept add up to
+  Weight through = 0;        // what the measures of all that are kept add up to
 
   __device__ bool Holds(uint32_t k, uint32_t i) const { return k < key || (k == key && i <= id); }
 };

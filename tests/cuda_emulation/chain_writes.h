@@ -19,9 +19,8 @@ class ChainWrites {
   }
   bool Has(uint64_t chain, const uint8_t* at, size_t bytes) {
     bool has = false;
-    ForLines(at, bytes, [&](uintptr_t line) {
-      has |= Of(line).line == line && Of(line).chain == chain;
-    });
+    ForLines(at, bytes,
+             [&](uintptr_t line) { has |= Of(line).line == line && Of(line).chain == chain; });
     return has;
   }
 

@@ -265,9 +265,8 @@ TEST_F(CudaRuntime, ChainedKernelsMustWait) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   int *to = NewInt(1), *constant = NewInt(2);
   const auto run = [&](bool waits) {
-    EXPECT_EQ(
-        kernels::device::LaunchChained(ChainedKernel, 1, 1, 0, stream_, to, constant, waits),
-        cudaSuccess);
+    EXPECT_EQ(kernels::device::LaunchChained(ChainedKernel, 1, 1, 0, stream_, to, constant, waits),
+              cudaSuccess);
     EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
   };
   run(true);

@@ -22,8 +22,7 @@ WorkQueue::~WorkQueue() {
 
 uint64_t WorkQueue::Enqueue(Work work) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  items_.push_back(
-      {std::move(work), std::chrono::steady_clock::now(), num_done_ == num_enqueued_});
+  items_.push_back({std::move(work), std::chrono::steady_clock::now(), num_done_ == num_enqueued_});
   changed_.notify_all();
   return ++num_enqueued_;
 }

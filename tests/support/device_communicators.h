@@ -28,16 +28,15 @@ inline absl::StatusOr<std::vector<std::unique_ptr<DeviceCommunicator>>> StartDev
   }
   std::vector<std::unique_ptr<DeviceCommunicator>> communicators;
   for (int rank = 0; rank < world_size; ++rank) {
-    SLUICE_ASSIGN_OR_RETURN(
-        auto communicator, StartDeviceCommunicator(/*device=*/rank, rank, world_size, id, mode));
+    SLUICE_ASSIGN_OR_RETURN(auto communicator,
+                            StartDeviceCommunicator(/*device=*/rank, rank, world_size, id, mode));
     communicators.push_back(std::move(communicator));
   }
   return communicators;
 }
 
 // Ends all at once: a communicator's end waits for the other ranks'.
-inline void EndDeviceCommunicators(
-    std::vector<std::unique_ptr<DeviceCommunicator>> communicators) {
+inline void EndDeviceCommunicators(std::vector<std::unique_ptr<DeviceCommunicator>> communicators) {
   std::vector<std::thread> threads;
   for (auto& communicator : communicators) {
     threads.emplace_back([&communicator] { communicator.reset(); });

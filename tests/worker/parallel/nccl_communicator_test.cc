@@ -181,7 +181,7 @@ class NcclCommunicatorTest : public NcclTest {};
 TEST_F(NcclCommunicatorTest, ReadyMeansThatOneOfEachCollectiveWorked) {
   RunRanks(2, [](NcclCommunicator&, RankDevice&) {});
   EXPECT_THAT(OpenedFakeNccl().Calls(0), ElementsAre("Init 2 device 1", "Recv 1 from 1", "GroupEnd",
-                                           "AllReduce 1", "Broadcast 4", "Destroy"));
+                                                     "AllReduce 1", "Broadcast 4", "Destroy"));
   EXPECT_THAT(OpenedFakeNccl().Calls(1),
               ElementsAre("Init 2 device 0", "Send 1", "AllReduce 1", "Broadcast 4", "Destroy"));
 }
@@ -244,7 +244,7 @@ TEST_F(NcclCommunicatorTest, GathersInPlaceAndSkipsWhatIsEmpty) {
     }
   });
   EXPECT_THAT(OpenedFakeNccl().Calls(1), ElementsAre("Init 2 device 0", "Send 1", "AllReduce 1",
-                                           "Broadcast 4", "Send 1", "Destroy"));
+                                                     "Broadcast 4", "Send 1", "Destroy"));
 }
 
 TEST_F(NcclCommunicatorTest, WhatCannotBeRightIsRefusedAtOnce) {
