@@ -16,6 +16,19 @@ enum class AllReduceMode {
   kPeer,  // peer memory for all that its buffers hold; without it the group does not start
 };
 
+// As --all-reduce spells it.
+inline const char* AllReduceModeName(AllReduceMode mode) {
+  switch (mode) {
+    case AllReduceMode::kNccl:
+      return "nccl";
+    case AllReduceMode::kPeer:
+      return "peer";
+    case AllReduceMode::kAuto:
+      break;
+  }
+  return "auto";
+}
+
 enum class AllReducePath { kNccl, kOneShot, kTwoShot };
 
 // count: of floats. buffer_bytes: of one of a rank's peer buffers.

@@ -60,6 +60,11 @@ absl::Status GroupService::Accept(const v1::RankMessage& first, grpc::ServerCont
         absl::StrCat("rank ", join.rank(), " runs on device ", join.device(), ", the leader on ",
                      options_.device, "; start all with the same --device"));
   }
+  if (join.all_reduce() != options_.all_reduce) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("rank ", join.rank(), " was started with --all-reduce ", join.all_reduce(),
+                     ", the leader with ", options_.all_reduce, "; start all with the same"));
+  }
   if (join.checkpoint_digest() != options_.checkpoint_digest) {
     return absl::FailedPreconditionError(
         absl::StrCat("rank ", join.rank(), " has another checkpoint (digest ",
@@ -105,7 +110,7 @@ absl::Status GroupService::ReadReports(uint32_t rank, Stream* stream) {
   return absl::UnavailableError(absl::StrCat("rank ", rank, " is gone: its stream ended"));
 }
 
-absl::Status GroupService::WaitAll(bool Rank::*flag, absl::string_view what,
+absl::Status GroupService::WaitAll(bool Rank::* flag, absl::string_view what,
                                    std::chrono::nanoseconds timeout) {
   std::vector<size_t> missing;
   std::unique_lock lock(mutex_);

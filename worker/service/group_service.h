@@ -24,6 +24,7 @@ struct GroupOptions {
   std::string checkpoint_digest;
   std::string build_id;
   std::string device = "cpu";
+  std::string all_reduce = "auto";
   v1::JoinAccepted accepted;  // what every rank is told
   // Called after every report and every loss, on the streams' threads.
   std::function<void()> on_change{};

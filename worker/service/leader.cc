@@ -122,6 +122,7 @@ absl::Status Leader::Listen(const std::string& metrics_address) {
   group.checkpoint_digest = model_.folder->digest();
   group.build_id = BuildId();
   group.device = DeviceName(options_.device);
+  group.all_reduce = AllReduceModeName(options_.all_reduce);
   group.accepted.set_num_pages(static_cast<uint32_t>(model_.num_pages));
   group.accepted.set_max_rows(static_cast<uint32_t>(options_.max_num_seqs));
   group.accepted.set_max_batched_tokens(static_cast<uint32_t>(options_.max_prefill_tokens));

@@ -86,6 +86,7 @@ absl::Status Rank::Join() {
   request.set_checkpoint_digest(model_.folder->digest());
   request.set_build_id(BuildId());
   request.set_device(DeviceName(options_.device));
+  request.set_all_reduce(AllReduceModeName(options_.all_reduce));
   SLUICE_ASSIGN_OR_RETURN(factory_, ExecutorFactory::Make(options_));
   SLUICE_ASSIGN_OR_RETURN(link_, LeaderLink::Join(options_.leader, request, kConnectTimeout));
   const v1::JoinAccepted& accepted = link_->accepted();

@@ -55,6 +55,7 @@ class GroupServiceTest : public ::testing::Test {
     request.set_checkpoint_digest("digest");
     request.set_build_id("build");
     request.set_device("cpu");
+    request.set_all_reduce("auto");
     return request;
   }
 
@@ -122,6 +123,8 @@ TEST_F(GroupServiceTest, RefusesWhoDoesNotBelong) {
       {[](v1::JoinRequest& r) { r.set_checkpoint_digest("other"); }, "another checkpoint"},
       {[](v1::JoinRequest& r) { r.set_build_id("older"); }, "runs build older"},
       {[](v1::JoinRequest& r) { r.set_device("cuda"); }, "runs on device cuda, the leader on cpu"},
+      {[](v1::JoinRequest& r) { r.set_all_reduce("nccl"); },
+       "--all-reduce nccl, the leader with auto"},
       {[](v1::JoinRequest& r) { r.set_tp_size(2); }, "--tp-size 2"},
       {[](v1::JoinRequest& r) { r.set_rank(3); }, "rank 3"},
       {[](v1::JoinRequest& r) { r.set_rank(0); }, "rank 0"},
