@@ -269,9 +269,9 @@ class Bench {
 };
 
 constexpr char kUsage[] = R"(usage: cuda_step_bench [options]
-Where the time of one forward pass goes on one GPU, random weights at the 14B's shapes; prints JSON.
-  --bandwidth=3.0e12      bytes/s and
 Where the time of a forward pass goes on one GPU, random weights at the 14B's shapes; prints JSON.
+  --bandwidth=3.0e12      bytes/s and
+  --flops=7.9e14          operations/s, which floors divide by; the defaults are an H100's
   --only=NAME,...         these cases, as "decode 1 at 1k,prefill 2k"
 )";
 
