@@ -16,16 +16,25 @@
 
 namespace sluice::kernels::device {
 
-// Enqueues a kernel; its arguments are copied. Returns what AfterLaunch wants.
 template <typename... Params>
-cudaError_t Launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
-                   cudaStream_t stream, std::type_identity_t<Params>... args) {
+cudaError_t LaunchWith(cudaLaunchAttribute* attributes, unsigned count, void (*kernel)(Params...),
+                       dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                       std::type_identity_t<Params>... args) {
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  config.attrs = attributes;
+  config.numAttrs = count;
   return cudaLaunchKernelEx(&config, kernel, args...);
+}
+
+// Enqueues a kernel; its arguments are copied. Returns what AfterLaunch wants.
+template <typename... Params>
+cudaError_t Launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
+                   cudaStream_t stream, std::type_identity_t<Params>... args) {
+  return LaunchWith(nullptr, 0, kernel, grid, block, shared_bytes, stream, args...);
 }
 
 // Enqueues a kernel whose blocks may start while the kernel before it in the stream runs: as soon
@@ -40,14 +49,7 @@ cudaError_t LaunchChained(void (*kernel)(Params...), dim3 grid, dim3 block, size
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = grid;
-  config.blockDim = block;
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  return cudaLaunchKernelEx(&config, kernel, args...);
+  return LaunchWith(&attribute, 1, kernel, grid, block, shared_bytes, stream, args...);
 }
 
 // Lets the blocks of the next kernel start, if that is a chained one. It orders nothing.

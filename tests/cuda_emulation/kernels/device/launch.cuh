@@ -21,22 +21,26 @@ void CallKernel(const void* kernel, const void* arguments) {
 }
 
 template <typename... Params>
-cudaError_t Launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
-                   cudaStream_t stream, std::type_identity_t<Params>... args) {
+cudaError_t LaunchWith(bool chained, void (*kernel)(Params...), dim3 grid, dim3 block,
+                       size_t shared_bytes, cudaStream_t stream,
+                       std::type_identity_t<Params>... args) {
   const auto arguments = std::make_shared<const std::tuple<Params...>>(args...);
   return cuda_emulation::Launch({reinterpret_cast<const void*>(kernel), grid, block, shared_bytes,
-                                 arguments.get(), sizeof(*arguments), false},
+                                 arguments.get(), sizeof(*arguments), chained},
                                 stream, CallKernel<Params...>, arguments);
+}
+
+template <typename... Params>
+cudaError_t Launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
+                   cudaStream_t stream, std::type_identity_t<Params>... args) {
+  return LaunchWith(false, kernel, grid, block, shared_bytes, stream, args...);
 }
 
 // Runs after the kernel before it, but finds threads that do not wait, or touch memory before.
 template <typename... Params>
 cudaError_t LaunchChained(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
                           cudaStream_t stream, std::type_identity_t<Params>... args) {
-  const auto arguments = std::make_shared<const std::tuple<Params...>>(args...);
-  return cuda_emulation::Launch({reinterpret_cast<const void*>(kernel), grid, block, shared_bytes,
-                                 arguments.get(), sizeof(*arguments), true},
-                                stream, CallKernel<Params...>, arguments);
+  return LaunchWith(true, kernel, grid, block, shared_bytes, stream, args...);
 }
 
 inline void LetNextStart() {}
