@@ -232,6 +232,9 @@ Gateway::~Gateway() {
   if (impl_->grpc_server) impl_->grpc_server->Stop(std::chrono::milliseconds(0));
   if (impl_->http_server) impl_->http_server->Stop();
   if (impl_->metrics_server) impl_->metrics_server->Stop();
+  // Then what still comes back to the engine, the metrics and the log, while they are there.
+  impl_->work.reset();
+  impl_->pool->Stop();
 }
 
 std::string Gateway::ListeningLine() const {

@@ -26,6 +26,7 @@ namespace {
 constexpr std::chrono::seconds kCancelTimeout{5};
 
 class RunningCall;
+class Probing;
 
 // gRPC 1.51 runs the callbacks of all channels on threads that end with the last such channel, and
 // whoever drops that one joins them. A call's context holds its channel and is itself dropped in a
@@ -48,6 +49,8 @@ struct GrpcWorkerClient::Shared {
   // Guarded by mu.
   absl::StatusOr<ModelInfo> info = absl::UnavailableError("not asked yet");
   std::set<RunningCall*> running;
+  std::set<Probing*> probing;
+  absl::Status stopped;  // what ends calls and probes once Stop was called; OK before
 };
 
 namespace {
@@ -76,10 +79,13 @@ class RunningCall final : public grpc::ClientReadReactor<pb::GenerateResponse>,
 
   void Start() {
     self_ = shared_from_this();
+    absl::Status stopped;
     {
       std::lock_guard<std::mutex> lock(shared_->mu);
       shared_->running.insert(this);
+      stopped = shared_->stopped;
     }
+    if (!stopped.ok()) Fail(stopped);  // a context cancelled before its call cancels that
     shared_->engine->async()->Generate(&context_, &request_, this);
     StartRead(&response_);
     StartCall();
@@ -175,6 +181,79 @@ class RunningCall final : public grpc::ClientReadReactor<pb::GenerateResponse>,
   absl::Status override_;  // guarded by mu_
 };
 
+// One probe: health first, then the model. Its callbacks own it.
+class Probing : public std::enable_shared_from_this<Probing> {
+ public:
+  Probing(std::shared_ptr<GrpcWorkerClient::Shared> shared, std::chrono::milliseconds timeout,
+          std::function<void(absl::StatusOr<ModelInfo>)> done)
+      : shared_(std::move(shared)), done_(std::move(done)) {
+    const auto deadline = std::chrono::system_clock::now() + timeout;
+    health_context_.set_deadline(deadline);
+    info_context_.set_deadline(deadline);
+  }
+
+  void Start() {
+    bool stopped;
+    {
+      std::lock_guard<std::mutex> lock(shared_->mu);
+      shared_->probing.insert(this);
+      stopped = !shared_->stopped.ok();
+    }
+    if (stopped) Cancel();
+    shared_->health->async()->Check(
+        &health_context_, &health_request_, &health_response_,
+        [self = shared_from_this()](const grpc::Status& status) { self->OnHealth(status); });
+  }
+
+  // `done` follows soon, with CANCELLED.
+  void Cancel() {
+    health_context_.TryCancel();
+    info_context_.TryCancel();
+  }
+
+ private:
+  void OnHealth(const grpc::Status& status) {
+    // A leader without the health service is judged by GetModelInfo alone.
+    const bool asked_in_vain = status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
+    if (!status.ok() && !asked_in_vain) return End(wire::FromGrpcStatus(status, health_context_));
+    if (!asked_in_vain &&
+        health_response_.status() != grpc::health::v1::HealthCheckResponse::SERVING) {
+      return End(absl::UnavailableError("the group says that it is not serving"));
+    }
+    shared_->engine->async()->GetModelInfo(
+        &info_context_, &info_request_, &info_response_,
+        [self = shared_from_this()](const grpc::Status& answer) { self->OnInfo(answer); });
+  }
+
+  void OnInfo(const grpc::Status& status) {
+    absl::StatusOr<ModelInfo> info = FromProto(info_response_);
+    if (!status.ok()) info = wire::FromGrpcStatus(status, info_context_);
+    {
+      std::lock_guard<std::mutex> lock(shared_->mu);
+      shared_->info = info;
+    }
+    End(std::move(info));
+  }
+
+  void End(absl::StatusOr<ModelInfo> info) {
+    {
+      std::lock_guard<std::mutex> lock(shared_->mu);
+      shared_->probing.erase(this);
+    }
+    const auto done = std::move(done_);
+    done(std::move(info));
+  }
+
+  const std::shared_ptr<GrpcWorkerClient::Shared> shared_;
+  std::function<void(absl::StatusOr<ModelInfo>)> done_;
+  grpc::ClientContext health_context_;
+  grpc::health::v1::HealthCheckRequest health_request_;
+  grpc::health::v1::HealthCheckResponse health_response_;
+  grpc::ClientContext info_context_;
+  pb::GetModelInfoRequest info_request_;
+  pb::ModelInfo info_response_;
+};
+
 }  // namespace
 
 GrpcWorkerClient::GrpcWorkerClient(std::string address) : shared_(std::make_shared<Shared>()) {
@@ -218,47 +297,18 @@ void GrpcWorkerClient::FailRunning(const absl::Status& status) {
 
 void GrpcWorkerClient::Probe(std::chrono::milliseconds timeout,
                              std::function<void(absl::StatusOr<ModelInfo>)> done) {
-  struct Asked {
-    grpc::ClientContext health_context;
-    grpc::health::v1::HealthCheckRequest health_request;
-    grpc::health::v1::HealthCheckResponse health_response;
-    grpc::ClientContext info_context;
-    pb::GetModelInfoRequest info_request;
-    pb::ModelInfo info_response;
-    std::function<void(absl::StatusOr<ModelInfo>)> done;
-  };
-  auto asked = std::make_shared<Asked>();
-  asked->done = std::move(done);
-  const auto deadline = std::chrono::system_clock::now() + timeout;
-  asked->health_context.set_deadline(deadline);
-  asked->info_context.set_deadline(deadline);
+  std::make_shared<Probing>(shared_, timeout, std::move(done))->Start();
+}
 
-  auto on_info = [asked, shared = shared_](const grpc::Status& status) {
-    absl::StatusOr<ModelInfo> info = FromProto(asked->info_response);
-    if (!status.ok()) info = wire::FromGrpcStatus(status, asked->info_context);
-    {
-      std::lock_guard<std::mutex> lock(shared->mu);
-      shared->info = info;
-    }
-    asked->done(std::move(info));
-  };
-  auto on_health = [asked, shared = shared_, on_info](const grpc::Status& status) {
-    // A leader without the health service is judged by GetModelInfo alone.
-    const bool asked_in_vain = status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
-    if (!status.ok() && !asked_in_vain) {
-      asked->done(wire::FromGrpcStatus(status, asked->health_context));
-      return;
-    }
-    if (!asked_in_vain &&
-        asked->health_response.status() != grpc::health::v1::HealthCheckResponse::SERVING) {
-      asked->done(absl::UnavailableError("the group says that it is not serving"));
-      return;
-    }
-    shared->engine->async()->GetModelInfo(&asked->info_context, &asked->info_request,
-                                          &asked->info_response, on_info);
-  };
-  shared_->health->async()->Check(&asked->health_context, &asked->health_request,
-                                  &asked->health_response, on_health);
+void GrpcWorkerClient::Stop(const absl::Status& status) {
+  std::vector<std::shared_ptr<Probing>> probes;
+  {
+    std::lock_guard<std::mutex> lock(shared_->mu);
+    shared_->stopped = status;
+    for (Probing* probe : shared_->probing) probes.push_back(probe->shared_from_this());
+  }
+  for (const auto& probe : probes) probe->Cancel();
+  FailRunning(status);
 }
 
 }  // namespace sluice::gateway

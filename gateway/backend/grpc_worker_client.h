@@ -37,6 +37,10 @@ class GrpcWorkerClient : public WorkerClient {
   // Ends every running call with this status: the group stopped answering.
   void FailRunning(const absl::Status& status);
 
+  // Ends calls and probes, those that start from now on too: calls with this status, probes with
+  // CANCELLED. Does not wait for them.
+  void Stop(const absl::Status& status);
+
   const std::string& address() const;
 
   struct Shared;  // of the client and its calls; defined in the .cc

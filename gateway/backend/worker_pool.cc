@@ -65,14 +65,30 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
       stopping_ = true;
       changed_.notify_all();
     }
-    prober_.join();
+    if (prober_.joinable()) prober_.join();
     if (resolver_.joinable()) resolver_.join();
+    for (const auto& group : Groups()) {
+      group->client.Stop(absl::UnavailableError("the gateway is shutting down"));
+    }
+    std::unique_lock<std::mutex> lock(mu_);
+    changed_.wait(lock, [this] { return open_ == 0; });
+  }
+
+  // Something starts that will call back, and has called back for the last time.
+  void Open() {
+    std::lock_guard<std::mutex> lock(mu_);
+    ++open_;
+  }
+  void Close() {
+    std::lock_guard<std::mutex> lock(mu_);
+    if (--open_ == 0) changed_.notify_all();
   }
 
   // The ready group with the fewest running calls, the longest unpicked among equals; counts the
   // call as running.
   std::shared_ptr<Group> Pick(const std::set<const Group*>& tried) {
     std::lock_guard<std::mutex> lock(mu_);
+    if (stopping_) return nullptr;
     std::shared_ptr<Group> best;
     for (const auto& [address, group] : groups_) {
       if (group->standing != Standing::kReady || group->removed || tried.count(group.get()) > 0) {
@@ -94,7 +110,7 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
   void Release(const std::shared_ptr<Group>& group, const absl::Status& status) {
     std::lock_guard<std::mutex> lock(mu_);
     --group->running;
-    if (absl::IsUnavailable(status)) {
+    if (absl::IsUnavailable(status) && !stopping_) {
       EjectLocked(*group, std::string(status.message()));
       changed_.notify_all();  // probe soon: it may be back already
     }
@@ -147,15 +163,18 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
   }
 
   void FailRunning(const absl::Status& status) {
-    std::vector<std::shared_ptr<Group>> groups;
-    {
-      std::lock_guard<std::mutex> lock(mu_);
-      for (const auto& [address, group] : groups_) groups.push_back(group);
-    }
-    for (const auto& group : groups) group->client.FailRunning(status);
+    for (const auto& group : Groups()) group->client.FailRunning(status);
   }
 
  private:
+  // For calls of theirs, which must not be made under the lock.
+  std::vector<std::shared_ptr<Group>> Groups() const {
+    std::lock_guard<std::mutex> lock(mu_);
+    std::vector<std::shared_ptr<Group>> groups;
+    for (const auto& [address, group] : groups_) groups.push_back(group);
+    return groups;
+  }
+
   void AddLocked(const std::string& address) {
     groups_.emplace(address, std::make_shared<Group>(address));
   }
@@ -197,8 +216,7 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
     const bool ready = std::any_of(groups_.begin(), groups_.end(), [](const auto& entry) {
       return entry.second->standing == Standing::kReady && !entry.second->removed;
     });
-    // Probes may come back when those to tell are gone.
-    if (ready == ready_ || stopping_) return;
+    if (ready == ready_) return;
     ready_ = ready;
     if (options_.on_readiness) options_.on_readiness(ready);
   }
@@ -213,9 +231,11 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
         }
         group->probing = true;
         group->last_probe = now;
+        ++open_;
         group->client.Probe(options_.probe_timeout,
                             [state = shared_from_this(), group](absl::StatusOr<ModelInfo> info) {
                               state->OnProbed(*group, std::move(info));
+                              state->Close();
                             });
       }
       if (tasks_.empty()) changed_.wait_for(lock, options_.probe_period);
@@ -237,6 +257,7 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
   void OnProbed(Group& group, absl::StatusOr<ModelInfo> info) {
     std::unique_lock<std::mutex> lock(mu_);
     group.probing = false;
+    if (stopping_) return;  // it may be Stop that ended it
     if (!info.ok()) {
       const bool silent = absl::IsDeadlineExceeded(info.status());
       group.silent_probes = silent ? group.silent_probes + 1 : 0;
@@ -332,7 +353,8 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
   std::condition_variable changed_;
   // Guarded by mu_.
   bool stopping_ = false;
-  bool ready_ = false;                                    // as told
+  int open_ = 0;        // calls and probes that have not called back for the last time
+  bool ready_ = false;  // as told
   std::map<std::string, std::shared_ptr<Group>> groups_;  // by address
   std::deque<std::function<void()>> tasks_;
   std::string resolve_trouble_;
@@ -362,7 +384,9 @@ class PooledCall final : public GenerateCall,
  public:
   PooledCall(std::shared_ptr<WorkerPool::State> pool, GenerateRequest request,
              std::shared_ptr<TokenObserver> observer)
-      : pool_(std::move(pool)), request_(std::move(request)), observer_(std::move(observer)) {}
+      : pool_(std::move(pool)), request_(std::move(request)), observer_(std::move(observer)) {
+    pool_->Open();
+  }
 
   // False when there is no group (left) to try. Attempts follow each other: no two threads are in
   // here.
@@ -395,8 +419,10 @@ class PooledCall final : public GenerateCall,
   }
 
   void End(absl::Status status) {
-    const std::shared_ptr<TokenObserver> observer = std::move(observer_);
+    std::shared_ptr<TokenObserver> observer = std::move(observer_);
     observer->OnDone(std::move(status));
+    observer = nullptr;
+    pool_->Close();
   }
 
   void Cancel(CancelReason reason) override {
@@ -470,7 +496,9 @@ WorkerPool::WorkerPool(WorkerPoolOptions options)
   state_->Start();
 }
 
-WorkerPool::~WorkerPool() { state_->Stop(); }
+WorkerPool::~WorkerPool() { Stop(); }
+
+void WorkerPool::Stop() { state_->Stop(); }
 
 std::shared_ptr<GenerateCall> WorkerPool::Generate(GenerateRequest request,
                                                    std::shared_ptr<TokenObserver> observer) {

@@ -56,7 +56,7 @@ struct WorkerPoolStats {
 class WorkerPool : public WorkerClient {
  public:
   explicit WorkerPool(WorkerPoolOptions options);
-  // Stops probing. Calls still running end by themselves.
+  // Stops.
   ~WorkerPool() override;
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
@@ -74,6 +74,10 @@ class WorkerPool : public WorkerClient {
 
   // Ends every running call with this status (the drain is over).
   void FailRunning(const absl::Status& status);
+
+  // Stops probing and ends what runs with UNAVAILABLE. When it returns, every observer has had its
+  // OnDone, and nothing of the pool calls anything any more. No Generate after it; repeatable.
+  void Stop();
 
   class State;  // shared with running calls; defined in the .cc
 

@@ -36,6 +36,10 @@ class RecordingObserver : public TokenObserver {
     if (ends_ > 1) return absl::InternalError("OnDone came twice");
     return status_;
   }
+  int ends() {
+    std::lock_guard<std::mutex> lock(mu_);
+    return ends_;
+  }
   bool AwaitChunks(size_t n) {
     std::unique_lock<std::mutex> lock(mu_);
     return changed_.wait_for(lock, std::chrono::seconds(60), [&] { return chunks_.size() >= n; });

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -14,6 +15,7 @@
 #include "proto/wire/retry_after.h"
 #include "tests/gateway/backend/recording_observer.h"
 #include "tests/support/fake_worker.h"
+#include "tests/support/silent_listener.h"
 
 namespace sluice::gateway {
 namespace {
@@ -22,6 +24,7 @@ namespace pb = ::sluice::worker::v1;
 using sluice::testing::AnswerForever;
 using sluice::testing::AnswerWith;
 using sluice::testing::FakeWorker;
+using sluice::testing::SilentListener;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -60,6 +63,10 @@ class Events {
       return false;
     });
     return detail;
+  }
+  size_t size() {
+    std::lock_guard<std::mutex> lock(mu_);
+    return events_.size();
   }
 
  private:
@@ -316,6 +323,24 @@ TEST_F(WorkerPoolTest, FailRunningEndsCallsWithItsStatus) {
   pool_->FailRunning(absl::UnavailableError("the gateway is shutting down"));
   EXPECT_EQ(observer->AwaitDone().message(), "the gateway is shutting down");
   EXPECT_TRUE(worker.AwaitIdle());
+}
+
+// A probe that comes back after main has ended would log with what is no longer there.
+TEST_F(WorkerPoolTest, NothingComesBackOnceItIsGone) {
+  FakeWorker worker(Info());
+  worker.SetScript(AnswerForever(1));
+  auto silent = std::make_unique<SilentListener>();
+  Start({worker.address(), silent->address()});
+  AwaitReady(worker);
+  const auto observer = Generate();
+  ASSERT_TRUE(observer->AwaitChunks(1));
+  pool_.reset();
+  EXPECT_EQ(observer->ends(), 1);
+  EXPECT_EQ(observer->AwaitDone().message(), "the gateway is shutting down");
+  // The other group's probe, were it still under way, would fail now and be told.
+  silent.reset();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_EQ(events_.size(), 1u);
 }
 
 }  // namespace
