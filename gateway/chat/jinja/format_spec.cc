@@ -247,10 +247,12 @@ absl::StatusOr<Text> FormatOne(const Value& value, const FormatSpec& spec, bool 
 
 namespace {
 
-// str.format: walks the format string and its replacement fields.
+// str.format: walks the format string and its replacement fields. Markup escapes what it fills in
+// (markupsafe.EscapeFormatter), nested specifications too.
 class BraceFormatter {
  public:
-  BraceFormatter(Runtime* runtime, const CallArgs& args) : runtime_(runtime), args_(args) {}
+  BraceFormatter(Runtime* runtime, const CallArgs& args, bool markup)
+      : runtime_(runtime), args_(args), markup_(markup) {}
 
   absl::StatusOr<Text> Run(const Text& format, int depth) {
     if (depth > 2) return absl::InvalidArgumentError("format: fields are nested too deeply");
@@ -321,8 +323,14 @@ class BraceFormatter {
     if (pos < view.size()) {
       SLUICE_ASSIGN_OR_RETURN(spec_text, Run(field.Slice(pos + 1, view.size()), depth + 1));
     }
+    if (markup_ && value.is_string() && value.str().markup) {
+      if (spec_text.empty()) return value.str().text;
+      return absl::InvalidArgumentError("format: escaped strings take no format specification");
+    }
     SLUICE_ASSIGN_OR_RETURN(const FormatSpec spec, ParseFormatSpec(spec_text));
-    return FormatOne(value, spec, spec_text.empty(), &runtime_->budget);
+    SLUICE_ASSIGN_OR_RETURN(Text text,
+                            FormatOne(value, spec, spec_text.empty(), &runtime_->budget));
+    return markup_ ? EscapeHtml(Value::String(std::move(text))).str().text : text;
   }
 
   absl::StatusOr<Value> Argument(std::string_view name) {
@@ -392,6 +400,7 @@ class BraceFormatter {
 
   Runtime* runtime_;
   const CallArgs& args_;
+  const bool markup_;
   Numbering numbering_ = Numbering::kNone;
   size_t next_ = 0;
 };
@@ -399,11 +408,9 @@ class BraceFormatter {
 }  // namespace
 
 absl::StatusOr<Value> FormatBraces(Runtime* runtime, const Value& self, const CallArgs& args) {
-  if (self.str().markup) {
-    return absl::InvalidArgumentError("format: not supported on escaped strings");
-  }
-  SLUICE_ASSIGN_OR_RETURN(Text text, BraceFormatter(runtime, args).Run(self.str().text, 0));
-  return Value::String(std::move(text));
+  const bool markup = self.str().markup;
+  SLUICE_ASSIGN_OR_RETURN(Text text, BraceFormatter(runtime, args, markup).Run(self.str().text, 0));
+  return Value::String(std::move(text), markup);
 }
 
 }  // namespace sluice::gateway::jinja
