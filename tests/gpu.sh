@@ -126,14 +126,22 @@ case "$what" in
     run_bench cuda_engine_bench cuda_engine
     for ranks in 2 4 8; do
       [ "$gpus" -ge "$ranks" ] || continue
-      run_bench cuda_engine_bench "cuda_engine_tp$ranks" "--tp-size=$ranks"
       run_bench collective_bench "collective_$ranks" "--ranks=$ranks"
+      run_bench cuda_step_bench "cuda_step_tp$ranks" "--tp-size=$ranks"
+      run_bench cuda_engine_bench "cuda_engine_tp$ranks" "--tp-size=$ranks"
     done
-    if grep -qE "$only" <<<gpu_serving_bench; then
-      SLUICE_BINARY_DIR=$package python3 -B "$source_dir/tests/bench/gpu_serving_bench.py" --scratch "$data" \
-        >"$out/gpu_serving.json" 2>"$out/gpu_serving.log"
-      count gpu_serving $?
-    fi
+    run_script() {  # a bench of tests/bench that starts the package's programs
+      local name=$1
+      shift
+      grep -qE "$only" <<<"$name" || return 0
+      SLUICE_BINARY_DIR=$package python3 -B "$source_dir/tests/bench/$name.py" "$@" >"$out/$name.json" 2>"$out/$name.log"
+      count "$name" $?
+    }
+    run_script gpu_serving_bench --scratch "$data"
+    case "$gpus" in
+      2) run_script group_layouts_bench --layouts 1x2,2x1 ;;
+      4 | 8) run_script group_layouts_bench --layouts "1x$gpus,$((gpus / 2))x2,${gpus}x1" ;;
+    esac
     ;;
   e2e)
     # Not the Node client, whose packages npm would have to fetch, nor what builds. Each file starts servers of its own, and a

@@ -5,20 +5,27 @@
 // the fraction of what the GPU can do in that time. An event costs about a microsecond, so small
 // operations look slower than they are; "untimed_ms" is the same graph without events.
 //
+// With several ranks, a thread and a GPU each, the table is rank 0's; what it waits for the others
+// is in the time of its all-reduces.
+//
 // cuda_step_bench --help has the options.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <barrier>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <regex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "tests/bench/usage.h"
+#include "tests/support/device_communicators.h"
 #include "tests/support/qwen3_14b_config.h"
 #include "worker/device/cuda_status.h"
 #include "worker/device/current_device.h"
@@ -83,32 +90,54 @@ class Timeline {
   std::vector<std::string> operations_;
 };
 
-class Bench {
+// rows of one token each at this context, or one row with `chunk` tokens of prefill up to there.
+struct Case {
+  const char* name;
+  int rows, context, chunk;
+};
+
+constexpr Case kCases[] = {
+    {"decode 1 at 1k", 1, 1024, 1},     {"decode 1 at 32k", 1, kMaxContext, 1},
+    {"decode 4 at 1k", 4, 1024, 1},     {"decode 8 at 1k", 8, 1024, 1},
+    {"decode 16 at 1k", 16, 1024, 1},   {"decode 64 at 1k", 64, 1024, 1},
+    {"decode 128 at 1k", 128, 1024, 1}, {"decode 256 at 1k", 256, 1024, 1},
+    {"prefill 2k", 1, 2048, 2048},      {"prefill 2k behind 30k", 1, kMaxContext, 2048},
+};
+
+// What floors divide by, of one GPU. The defaults are an H100's, as measured.
+struct Limits {
+  double bandwidth = 3.0e12;  // bytes/s
+  double flops = 7.9e14;      // operations/s, bf16
+};
+
+// One rank's part of the bench, on the GPU of its number. All ranks call the same with the same.
+class Rank {
  public:
-  // only: the cases to run, separated by commas; empty for all.
-  Bench(double bandwidth, double flops, std::string only)
-      : bandwidth_(bandwidth), flops_(flops), only_("," + std::move(only) + ",") {
-    const std::string dir = testing::WriteQwen3_14BConfig(
-        std::filesystem::temp_directory_path() / ("cuda_step_bench." + std::to_string(getpid())));
-    const auto folder = ModelFolder::Open({.dir = dir, .dummy_weights = true});
-    Check(folder.status());
-    std::filesystem::remove_all(dir);
-    config_ = (*folder)->config();
-    Check(device::SetDevice(0));
-    const auto num_sms = device::NumMultiprocessors(0);
+  // communicator and together, where the ranks meet, outlive it.
+  Rank(const ModelFolder& folder, DeviceCommunicator* communicator, std::barrier<>* together,
+       const Limits& limits)
+      : config_(folder.config()),
+        communicator_(*communicator),
+        together_(*together),
+        limits_(limits) {
+    const int rank = communicator_.rank(), tp_size = communicator_.world_size();
+    Check(device::SetDevice(rank));
+    Check(communicator_.WaitReady());
+    const auto num_sms = device::NumMultiprocessors(rank);
     Check(num_sms.status());
     bounds_ = {.max_tokens = kMaxTokens,
                .max_rows = kMaxRows,
                .max_logits = kMaxRows,
                .max_pages_per_row = kMaxContext / kPageTokens + 1};
-    auto layout = LayOutWeights(config_, 1, nullptr);
+    auto layout = LayOutWeights(config_, tp_size, nullptr);
     Check(layout.status());
     layout_ = *std::move(layout);
-    auto weights = LoadWeights(**folder, {.num_readers = 8});
+    auto weights = LoadWeights(folder, {.device_index = rank, .rank = rank});
     Check(weights.status());
-    auto model = CudaModel::Create(config_, *std::move(weights),
-                                   LayOutWorkspace(config_, layout_, bounds_, 0, 1, *num_sms),
-                                   bounds_, kPages, *num_sms, &communicator_);
+    auto model =
+        CudaModel::Create(config_, *std::move(weights),
+                          LayOutWorkspace(config_, layout_, bounds_, rank, tp_size, *num_sms),
+                          bounds_, kPages, *num_sms, &communicator_);
     Check(model.status());
     model_ = *std::move(model);
     auto stream = device::Stream::Create();
@@ -116,23 +145,23 @@ class Bench {
     stream_ = *std::move(stream);
   }
 
-  // rows rows of one token each at this context, or one row with `chunk` tokens of prefill.
-  void Run(const std::string& name, int rows, int context, int chunk) {
-    if (only_ != ",," && only_.find("," + name + ",") == std::string::npos) return;
+  void Run(const Case& of) {
     RowTable table({.max_rows = kMaxRows,
                     .num_pages = kPages,
                     .max_batched_tokens = kMaxTokens,
                     .vocab_size = config_.vocab_size});
     StepPlan plan;
     PageId next = 1;
-    for (RowId row = 0; row < rows; ++row) {
-      plan.added.push_back({.row = row, .position = context - chunk});
+    for (RowId row = 0; row < of.rows; ++row) {
+      plan.added.push_back({.row = row, .position = of.context - of.chunk});
       plan.pages.push_back({.row = row, .pages = {}});
-      for (int page = 0; page * kPageTokens < context; ++page) {
+      for (int page = 0; page * kPageTokens < of.context; ++page) {
         plan.pages.back().pages.push_back(next++);
       }
       plan.rows.push_back({.row = row, .ids = {}, .sample = true});
-      for (int i = 0; i < chunk; ++i) plan.rows.back().ids.push_back((row * 7 + i * 13) % 150'000);
+      for (int i = 0; i < of.chunk; ++i) {
+        plan.rows.back().ids.push_back((row * 7 + i * 13) % 150'000);
+      }
     }
     StepBatch batch;
     Check(table.Apply(plan, &batch));
@@ -158,6 +187,7 @@ class Bench {
                              .all_logits = input.only_decodes()};
     const auto forward = [&] { return model_->Forward(step, stream_.get()); };
     model_->set_mark({});
+    Meet();
     Check(forward());  // warms up
     Check(stream_.Synchronize());
     const auto plain = device::Graph::Capture(stream_.get(), forward);
@@ -169,10 +199,12 @@ class Bench {
       return status.ok() ? forward() : status;
     });
     Check(marked.status());
+    Meet();
 
     std::map<std::string, std::vector<double>> samples;
     std::map<std::string, int> launches;
     for (int run = 0; run < kRuns; ++run) {
+      Meet();
       Check(marked->Launch(stream_.get()));
       Check(stream_.Synchronize());
       for (const auto& [operation, time] : timeline.Read()) {
@@ -181,10 +213,15 @@ class Bench {
       }
     }
     const double untimed = TimePlain(*plain);
-    Print(name, samples, launches, WorkOf(rows, context, chunk), untimed);
+    if (communicator_.rank() == 0) Print(of, samples, launches, untimed);
+    Meet();  // nothing is freed while another rank's graph may wait for this one's
   }
 
  private:
+  // All ranks go on together: what one allocates or sets up, and what it runs, is side by side with
+  // the same of the others.
+  void Meet() { together_.arrive_and_wait(); }
+
   double TimePlain(const device::Graph& graph) {
     auto begin = device::Event::Create(device::Event::Timing::kOn);
     auto end = device::Event::Create(device::Event::Timing::kOn);
@@ -192,6 +229,7 @@ class Bench {
     Check(end.status());
     std::vector<double> all;
     for (int run = 0; run < kRuns; ++run) {
+      Meet();
       Check(begin->Record(stream_.get()));
       Check(graph.Launch(stream_.get()));
       Check(end->Record(stream_.get()));
@@ -208,100 +246,114 @@ class Bench {
     return values[values.size() / 2];
   }
 
-  // What each operation has to read and compute at least, over all layers.
-  std::map<std::string, Work> WorkOf(int rows, int context, int chunk) const {
-    const double tokens = static_cast<double>(rows) * chunk;
-    const double layers = config_.num_layers;
+  // What each operation of this rank has to read and compute at least, over all layers.
+  std::map<std::string, Work> WorkOf(const Case& of) const {
+    const double tokens = static_cast<double>(of.rows) * of.chunk;
+    const double layers = config_.num_layers, ranks = communicator_.world_size();
     const LayerLayout& layer = layout_.layers.front();
     const auto linear = [&](const LinearLayout& shape) {
       return Work{layers * static_cast<double>(shape.bytes()),
                   layers * 2.0 * shape.outputs * shape.inputs * tokens};
     };
-    const double kv = 2.0 * config_.kv_size() * 2.0;  // bytes of a token in one layer
-    const double seen = chunk == 1 ? context : context - chunk / 2.0;  // of a query, on average
-    const double head = static_cast<double>(config_.vocab_size) * config_.hidden_size;
+    const double kv = 2.0 * config_.kv_size() * 2.0 / ranks;  // bytes of a token in one layer
+    const double seen = of.chunk == 1 ? of.context : of.context - of.chunk / 2.0;  // of a query
+    const double head = static_cast<double>(config_.vocab_size) * config_.hidden_size / ranks;
     const double residual = tokens * config_.hidden_size * 4.0;
     return {{"qkv", linear(layer.qkv)},
             {"o", linear(layer.o)},
             {"gate_up", linear(layer.gate_up)},
             {"down", linear(layer.down)},
             {"attention",
-             {layers * kv * rows * context, layers * 4.0 * config_.q_size() * tokens * seen}},
+             {layers * kv * of.rows * of.context,
+              layers * 4.0 * config_.q_size() / ranks * tokens * seen}},
             {"norm", {(2 * layers + 1) * 2.0 * residual, 0.0}},
-            {"head", {2.0 * head, 2.0 * head * rows}}};
+            {"head", {2.0 * head, 2.0 * head * of.rows}}};
   }
 
-  void Print(const std::string& name, const std::map<std::string, std::vector<double>>& samples,
-             const std::map<std::string, int>& launches, const std::map<std::string, Work>& work,
-             double untimed) {
+  void Print(const Case& of, const std::map<std::string, std::vector<double>>& samples,
+             const std::map<std::string, int>& launches, double untimed) {
     double total = 0.0;
     for (const auto& [operation, values] : samples) total += Median(values);
     std::printf(
-        "%s\n {\"case\": \"%s\", \"untimed_ms\": %.3f, \"timed_ms\": %.3f, \"operations\": [",
-        separator_, name.c_str(), untimed, total);
+        "%s\n {\"case\": \"%s\", \"tp\": %d, \"untimed_ms\": %.3f, \"timed_ms\": %.3f, "
+        "\"operations\": [",
+        separator_, of.name, communicator_.world_size(), untimed, total);
     separator_ = ",";
     const char* comma = "";
+    const std::map<std::string, Work> work = WorkOf(of);
     for (const auto& [operation, values] : samples) {
       const double seconds = Median(values) / 1e3;
       const auto found = work.find(operation);
       const Work least = found == work.end() ? Work{} : found->second;
-      const double floor = std::max(least.bytes / bandwidth_, least.flops / flops_);
+      const double floor = std::max(least.bytes / limits_.bandwidth, least.flops / limits_.flops);
       std::printf(
-          "%s\n  {\"operation\": \"%s\", \"launches\": %d, \"ms\": %.4f, \"bytes\": %.4g, "
-          "\"flops\": %.4g, \"fraction\": %.3f}",
-          comma, operation.c_str(), launches.at(operation), seconds * 1e3, least.bytes, least.flops,
-          floor / seconds);
+          "%s\n  {\"operation\": \"%s\", \"launches\": %d, \"ms\": %.4f, \"share\": %.3f, "
+          "\"bytes\": %.4g, \"flops\": %.4g, \"fraction\": %.3f}",
+          comma, operation.c_str(), launches.at(operation), seconds * 1e3, seconds * 1e3 / total,
+          least.bytes, least.flops, floor / seconds);
       comma = ",";
     }
     std::printf("\n ]}");
     std::fflush(stdout);
   }
 
-  const double bandwidth_, flops_;
-  const std::string only_;
-  Qwen3Config config_;
+  const Qwen3Config config_;
+  DeviceCommunicator& communicator_;
+  std::barrier<>& together_;
+  const Limits limits_;
   StepBounds bounds_;
   WeightLayout layout_;
-  SingleDeviceCommunicator communicator_;
   std::unique_ptr<CudaModel> model_;
   device::Stream stream_;
   const char* separator_ = "";
 };
 
 constexpr char kUsage[] = R"(usage: cuda_step_bench [options]
-Where the time of a forward pass goes on one GPU, random weights at the 14B's shapes; prints JSON.
+Where the time of a forward pass goes, random weights at the 14B's shapes; prints JSON.
+  --tp-size=1             ranks, on GPUs 0 and on; the times are rank 0's
   --bandwidth=3.0e12      bytes/s and
-  --flops=7.9e14          operations/s, which floors divide by; the defaults are an H100's
-  --only=NAME,...         these cases, as "decode 1 at 1k,prefill 2k"
+  --flops=7.9e14          operations/s of a GPU, which floors divide by; the defaults are an H100's
+  --only=REGEX            cases whose names match, as "decode 1 at 1k" and "prefill 2k$"
 )";
 
 int Main(int argc, char** argv) {
-  double bandwidth = 3.0e12, flops = 7.9e14;
-  std::string only;
+  int tp_size = 1;
+  Limits limits;
+  std::regex only(".*");
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
-    if (argument.rfind("--bandwidth=", 0) == 0) {
-      bandwidth = std::atof(argument.c_str() + 12);
+    if (argument.rfind("--tp-size=", 0) == 0) {
+      tp_size = std::atoi(argument.c_str() + 10);
+    } else if (argument.rfind("--bandwidth=", 0) == 0) {
+      limits.bandwidth = std::atof(argument.c_str() + 12);
     } else if (argument.rfind("--flops=", 0) == 0) {
-      flops = std::atof(argument.c_str() + 8);
+      limits.flops = std::atof(argument.c_str() + 8);
     } else if (argument.rfind("--only=", 0) == 0) {
       only = argument.substr(7);
     } else {
       EndWithUsage(kUsage, argument);
     }
   }
-  Bench bench(bandwidth, flops, only);
+  const std::string dir = testing::WriteQwen3_14BConfig(
+      std::filesystem::temp_directory_path() / ("cuda_step_bench." + std::to_string(getpid())));
+  const auto folder = ModelFolder::Open({.dir = dir, .tp_size = tp_size, .dummy_weights = true});
+  Check(folder.status());
+  std::filesystem::remove_all(dir);
+  auto communicators = StartDeviceCommunicators(tp_size);
+  Check(communicators.status());
   std::printf("{\"bench\": \"cuda_step\", \"runs\": %d, \"cases\": [", kRuns);
-  bench.Run("decode 1 at 1k", 1, 1024, 1);
-  bench.Run("decode 1 at 32k", 1, kMaxContext, 1);
-  bench.Run("decode 4 at 1k", 4, 1024, 1);
-  bench.Run("decode 8 at 1k", 8, 1024, 1);
-  bench.Run("decode 16 at 1k", 16, 1024, 1);
-  bench.Run("decode 64 at 1k", 64, 1024, 1);
-  bench.Run("decode 128 at 1k", 128, 1024, 1);
-  bench.Run("decode 256 at 1k", 256, 1024, 1);
-  bench.Run("prefill 2k", 1, 2048, 2048);
-  bench.Run("prefill 2k behind 30k", 1, kMaxContext, 2048);
+  std::barrier<> together(tp_size);
+  std::vector<std::thread> threads;
+  for (const auto& communicator : *communicators) {
+    threads.emplace_back([&, communicator = communicator.get()] {
+      Rank rank(**folder, communicator, &together, limits);
+      for (const Case& of : kCases) {
+        if (std::regex_search(of.name, only)) rank.Run(of);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EndDeviceCommunicators(*std::move(communicators));
   std::printf("\n]}\n");
   return 0;
 }
