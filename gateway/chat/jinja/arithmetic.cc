@@ -16,9 +16,13 @@ absl::Status Overflow() {
       "an integer leaves the 64 bits that templates can compute with");
 }
 
-absl::Status Unsupported(const char* symbol, const Value& a, const Value& b) {
+absl::Status Unsupported(const std::string& symbol, const Value& a, const Value& b) {
   if (a.is_undefined()) return absl::InvalidArgumentError(a.UndefinedMessage());
   if (b.is_undefined()) return absl::InvalidArgumentError(b.UndefinedMessage());
+  if (symbol == "-" && (IsSetLike(a) || IsSetLike(b))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        TypeName(a), " - ", TypeName(b), " would be a set, and templates here have no sets"));
+  }
   return absl::InvalidArgumentError(absl::StrCat("unsupported operand types for ", symbol, ": ",
                                                  TypeName(a), " and ", TypeName(b)));
 }

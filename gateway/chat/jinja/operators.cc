@@ -17,6 +17,10 @@ namespace {
 absl::Status NotComparable(const Value& a, const Value& b) {
   if (a.is_undefined()) return absl::InvalidArgumentError(a.UndefinedMessage());
   if (b.is_undefined()) return absl::InvalidArgumentError(b.UndefinedMessage());
+  if (IsSetLike(a) && IsSetLike(b)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(TypeName(a), " are ordered as sets, and templates here have no sets"));
+  }
   return absl::InvalidArgumentError(
       absl::StrCat("cannot compare ", TypeName(a), " and ", TypeName(b)));
 }
@@ -151,6 +155,11 @@ std::vector<Value> Characters(const Str& str) {
 }
 
 }  // namespace
+
+bool IsSetLike(const Value& value) {
+  return value.is(Kind::kList) &&
+         (value.list().type == List::Type::kKeys || value.list().type == List::Type::kItems);
+}
 
 absl::StatusOr<bool> LessThan(const Value& a, const Value& b) {
   if (IsNumber(a) && IsNumber(b)) return NumberLess(a, b);

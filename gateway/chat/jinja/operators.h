@@ -38,6 +38,9 @@ bool IsIterable(const Value& value);
 // len(value).
 absl::StatusOr<int64_t> Length(const Value& value);
 
+// The keys or the items of a dict, which Python subtracts and orders as sets. There are none here.
+bool IsSetLike(const Value& value);
+
 // The value as an index: int or bool; absent for every other type.
 std::optional<int64_t> AsIndex(const Value& value);
 // int, float or bool as a float.

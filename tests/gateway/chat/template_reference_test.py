@@ -31,6 +31,7 @@ import random_snippets
 # What can never be called is refused when the template is compiled, also in a branch that does not run.
 KNOWN_LIMITS = (
     "cannot be printed", "leaves the 64 bits", "identity of floats", "cannot be sliced", "unknown function", "unknown method",
+    "have no sets",
 )
 
 
