@@ -50,6 +50,8 @@ elif [ "$what" = tests ]; then
     echo "gpu.sh: no parity checkpoints (see $out/parity.log): tests of them will fail" >&2
 fi
 export SLUICE_SOURCE_DIR=$source_dir SLUICE_BINARY_DIR=$data
+# Tests whose ranks are streams of one GPU: those must not queue behind each other.
+export CUDA_DEVICE_MAX_CONNECTIONS=32
 
 passed=0 failed=0
 count() {  # NAME STATUS of a program that counts as one
@@ -64,7 +66,8 @@ run_tests() {
   for ((shard = 0; shard < shards; ++shard)); do
     log=$out/$name$([ "$shards" = 1 ] || echo ".$shard").log
     logs+=("$log")
-    GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard "$@" >"$log" 2>&1 &
+    # Ranks that wait for each other are what may hang: a machine is not kept for that.
+    GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard timeout -k 10 900 "$@" >"$log" 2>&1 &
   done
   # The summary at the end: "[  PASSED  ] 3 tests.", "[  FAILED  ] 1 test, listed below:".
   count_of() {

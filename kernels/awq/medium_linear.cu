@@ -34,6 +34,9 @@ static_assert(kGroupInputs == kChunks * device::kBoxColumns);
 constexpr int kMaxBlockRows = 128;
 constexpr int kMaxSharedBytes = 227 * 1024;  // of one block on sm_90
 constexpr int kMaxStages = 8;
+// Of a block, whose weights are on their way before the kernels in front have ended: 34 KB, as few
+// rows' kernel has. What those load queues behind weights.
+constexpr int kUnitsBeforeWait = 2;
 
 struct Barriers {
   device::TransferBarrier full[kMaxStages], free[kMaxStages];
@@ -111,14 +114,16 @@ __device__ void CopyUnits(const Parameters& p, const Work& work, int warp, uint8
   };
   const int groups = p.linear.plan.groups_per_slice;
   const int at_once = min(work.num_units, Ring::kInRing);
+  const int early = min(at_once, kUnitsBeforeWait);
   SplitUnit unit = work.first;
-  for (int i = 0; i < at_once; ++i) {
+  for (int i = 0; i < early; ++i) {
     copy_weights(unit, i);
     unit.Advance(groups);
   }
   device::WaitForPrevious();
   unit = work.first;
   for (int i = 0; i < at_once; ++i) {
+    if (i >= early) copy_weights(unit, i);
     copy_rows(unit, i);
     unit.Advance(groups);
   }

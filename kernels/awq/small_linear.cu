@@ -307,7 +307,8 @@ LaunchResult Launch(const SmallLinear& linear, cudaStream_t stream) {
     return InvalidArguments("AWQ small linear: the plan's slices are too long for shared memory");
   }
   const auto shared_bytes = static_cast<size_t>(kBytesBeforeX<kTokenTiles> + bytes_of_x);
-  const cudaError_t error = device::AllowSharedBytes(SmallLinearKernel<kTokenTiles>, shared_bytes);
+  constexpr auto kMostBytes = static_cast<size_t>(kBytesBeforeX<kTokenTiles> + kMaxBytesOfX);
+  const cudaError_t error = device::AllowSharedBytes(SmallLinearKernel<kTokenTiles>, kMostBytes);
   if (error != cudaSuccess) return {.error = error, .problem = "cudaFuncSetAttribute"};
   const auto blocks = static_cast<unsigned>(linear.plan.slices * linear.plan.blocks_per_slice);
   return AfterLaunch(device::LaunchChained(SmallLinearKernel<kTokenTiles>, blocks, kThreads,

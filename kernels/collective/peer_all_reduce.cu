@@ -51,10 +51,17 @@ class Turn {
   // else has to wait until it is known.
   __device__ bool aborted() const { return aborted_; }
   // Whether the host now tells this one to.
-  __device__ bool LearnsOfAbort() const {
+  __device__ bool LearnsOfAbort() {
     if (device::LoadFromHost(group_.abort) == 0) return false;
     group_.turn->aborted = 1;
+    aborted_ = true;
     return true;
+  }
+
+  // Into this operation's buffer of a rank. Nothing once it is to give up: peers wait until they
+  // are told, too, rather than take what is no sum or of a later operation.
+  __device__ void Send(int rank, int64_t at, uint4 value) const {
+    if (!aborted_) device::StoreToPeer(BufferOf(rank) + at, value);
   }
 
   // This operation's buffer on a rank.
@@ -89,11 +96,11 @@ class Turn {
   const PeerGroup& group_;
   const uint32_t buffer_;
   const int to_clear_;
-  const bool aborted_;
+  bool aborted_;
 };
 
 // value: what a first look at `at` has given.
-__device__ float4 Await(const Turn& turn, const uint4* at, uint4 value) {
+__device__ float4 Await(Turn& turn, const uint4* at, uint4 value) {
   for (uint32_t waited = 1; IsAbsent(value) && !turn.aborted(); ++waited) {
     if (waited % device::kWaitTurnsPerLook == 0 && turn.LearnsOfAbort()) break;
     device::WaitTurn();
@@ -105,7 +112,7 @@ __device__ float4 Await(const Turn& turn, const uint4* at, uint4 value) {
 
 // The sum over ranks, in their order, of what they have put at `at`, `apart` vectors apart.
 template <int kWorld>
-__device__ float4 AwaitSum(const Turn& turn, const uint4* at, int64_t apart) {
+__device__ float4 AwaitSum(Turn& turn, const uint4* at, int64_t apart) {
   uint4 seen[kWorld];
 #pragma unroll
   for (int rank = 0; rank < kWorld; ++rank) seen[rank] = device::LoadFromPeers(at + rank * apart);
@@ -133,7 +140,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
     const int64_t at = int64_t{group.rank} * vectors + i;
 #pragma unroll
     for (int step = 0; step < kWorld; ++step) {  // not all to the same rank at once
-      device::StoreToPeer(turn.BufferOf((group.rank + step) % kWorld) + at, value);
+      turn.Send((group.rank + step) % kWorld, at, value);
     }
   }
   turn.Pass(int64_t{kWorld} * vectors);
@@ -154,10 +161,10 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   const int share = (vectors + kWorld - 1) / kWorld;
   for (int step = 0; step < kWorld; ++step) {
     const int peer = (group.rank + step) % kWorld;
-    uint4* const to = turn.BufferOf(peer) + int64_t{group.rank} * share;
+    const int64_t to = int64_t{group.rank} * share;
     const int begin = peer * share;
     for (int i = own.first; i < share && begin + i < vectors; i += own.stride) {
-      device::StoreToPeer(to + i, Sendable(LoadPart(part, begin + i)));
+      turn.Send(peer, to + i, Sendable(LoadPart(part, begin + i)));
     }
   }
   const int64_t sums = int64_t{kWorld} * share;
@@ -168,7 +175,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
     const uint4 value = Sendable(AwaitSum<kWorld>(turn, received + i, share));
 #pragma unroll
     for (int step = 0; step < kWorld; ++step) {
-      device::StoreToPeer(turn.BufferOf((group.rank + step) % kWorld) + sums + begin + i, value);
+      turn.Send((group.rank + step) % kWorld, sums + begin + i, value);
     }
   }
   for (int i = own.first; i < vectors; i += own.stride) {

@@ -69,7 +69,8 @@ __device__ inline void BeginChained() {
 }
 
 // Needed once before a kernel is launched with more than 48 KB of dynamic shared memory; at most
-// 227 KB on sm_90. Nothing that a stream capture would see.
+// 227 KB on sm_90. Nothing that a stream capture would see. The bytes are the same each time: the
+// limit is the kernel's, and a launch that a graph holds may have more than the next one has.
 template <typename... Params>
 cudaError_t AllowSharedBytes(void (*kernel)(Params...), size_t bytes) {
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,

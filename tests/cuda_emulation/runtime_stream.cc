@@ -142,7 +142,10 @@ cudaError_t Launch(const GridConfig& config, cudaStream_t stream, KernelCall cal
 
 cudaError_t AllowSharedBytes(const void* kernel, size_t bytes) {
   if (bytes > kMaxSharedBytes) return Report(cudaErrorInvalidValue);
-  shared_bytes_of[kernel] = std::max(bytes, kDefaultSharedBytes);
+  size_t& allowed = shared_bytes_of[kernel];
+  // Stricter than a GPU, which takes it, and may then refuse a launch that a graph holds.
+  if (bytes < allowed) return Report(cudaErrorInvalidValue);
+  allowed = std::max(bytes, kDefaultSharedBytes);
   return cudaSuccess;
 }
 

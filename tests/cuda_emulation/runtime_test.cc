@@ -239,6 +239,8 @@ TEST_F(CudaRuntime, RefusesLaunchesThatAGpuWould) {
   EXPECT_EQ(launch(dim3(1, 65536), 1, 0), cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch(1, 1, 49153), cudaErrorInvalidValue);
   EXPECT_EQ(kernels::device::AllowSharedBytes(AddKernel, 227 * 1024 + 1), cudaErrorInvalidValue);
+  EXPECT_EQ(kernels::device::AllowSharedBytes(AddKernel, 100'000), cudaSuccess);
+  EXPECT_EQ(kernels::device::AllowSharedBytes(AddKernel, 99'999), cudaErrorInvalidValue);
 }
 
 TEST_F(CudaRuntime, FindsWritesAroundAllocations) {

@@ -63,12 +63,26 @@ class PeerAllReduceTest : public CudaTest, public ::testing::WithParamInterface<
       for (int peer = 0; peer < world(); ++peer) group.buffers[peer] = Of(peer).buffer.get();
     }
     CheckCuda(cudaDeviceSynchronize());
+    LoadKernels();
   }
   void TearDown() override {
     if (abort_ == nullptr) return;
     *static_cast<volatile int*>(abort_) = 1;  // whatever has gone wrong
     CheckCuda(cudaDeviceSynchronize());
     CheckCuda(cudaFreeHost(abort_));
+  }
+
+  // The first launch of a kernel loads it, and may wait for the device to do so: for a rank that
+  // waits for one that comes later, were that the first.
+  void LoadKernels() {
+    for (const PeerAlgorithm algorithm : {PeerAlgorithm::kOneShot, PeerAlgorithm::kTwoShot}) {
+      const Case one = {algorithm, 1, 4};
+      const std::vector<Part> parts = MakeParts(one);
+      for (int rank = 0; rank < world(); ++rank) {
+        Enqueue(rank, one, parts[static_cast<size_t>(rank)]);
+      }
+      CheckCuda(cudaDeviceSynchronize());
+    }
   }
 
   int world() const { return GetParam(); }
@@ -262,6 +276,16 @@ TEST_P(PeerAllReduceTest, EndsWhenItIsAborted) {
   EXPECT_EQ(cudaStreamQuery(Of(1).stream), cudaErrorNotReady);
   *static_cast<volatile int*>(abort_) = 1;
   for (int rank = 1; rank < world(); ++rank) CheckCuda(cudaStreamSynchronize(Of(rank).stream));
+  // What comes after it ends at once, and nothing of it reaches a rank that may still wait.
+  std::vector<float4> before = Of(0).buffer.ToHost();
+  for (int rank = 1; rank < world(); ++rank) {
+    for (const PeerAlgorithm algorithm : {PeerAlgorithm::kOneShot, PeerAlgorithm::kTwoShot}) {
+      Enqueue(rank, {algorithm, 1, 5120}, parts[static_cast<size_t>(rank)]);
+    }
+    CheckCuda(cudaStreamSynchronize(Of(rank).stream));
+  }
+  const std::vector<float4> after = Of(0).buffer.ToHost();
+  EXPECT_EQ(std::memcmp(before.data(), after.data(), after.size() * sizeof(float4)), 0);
 }
 
 TEST_P(PeerAllReduceTest, RefusesWhatDoesNotFit) {
