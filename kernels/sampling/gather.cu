@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/device/launch.cuh"
 #include "kernels/sampling/passes.h"
-#include "kernels/sampling/row_values.cuh"
+#include "kernels/sampling/row_logits.cuh"
+#include "kernels/sampling/row_scan.cuh"
+#include "kernels/sampling/row_task.cuh"
+#include "kernels/sampling/row_view.cuh"
+#include "kernels/sampling/value_order.cuh"
+#include "kernels/sampling/weight.cuh"
 
 namespace sluice::kernels::sampling {
 namespace {

@@ -4,8 +4,11 @@
 #pragma once
 
 #include "kernels/sampling/descend.cuh"
-#include "kernels/sampling/row_values.cuh"
+#include "kernels/sampling/row_logits.cuh"
+#include "kernels/sampling/row_view.cuh"
 #include "kernels/sampling/segment_bound.cuh"
+#include "kernels/sampling/shaped_row.cuh"
+#include "kernels/sampling/value_order.cuh"
 
 namespace sluice::kernels::sampling {
 

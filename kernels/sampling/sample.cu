@@ -3,7 +3,7 @@
 
 #include "kernels/device/launch.cuh"
 #include "kernels/sampling/passes.h"
-#include "kernels/sampling/row_values.cuh"
+#include "kernels/sampling/row_logits.cuh"
 
 namespace sluice::kernels::sampling {
 namespace {

@@ -3,7 +3,9 @@
 
 #include "kernels/device/launch.cuh"
 #include "kernels/sampling/passes.h"
-#include "kernels/sampling/row_values.cuh"
+#include "kernels/sampling/row_logits.cuh"
+#include "kernels/sampling/row_scan.cuh"
+#include "kernels/sampling/shaped_row.cuh"
 
 namespace sluice::kernels::sampling {
 namespace {

@@ -2,7 +2,7 @@
 // Where the largest values of a row are, as the scan's maxima of segments tell.
 #pragma once
 
-#include "kernels/sampling/row_values.cuh"
+#include "kernels/sampling/row_task.cuh"
 
 namespace sluice::kernels::sampling {
 

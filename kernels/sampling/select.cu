@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/device/launch.cuh"
 #include "kernels/sampling/passes.h"
-#include "kernels/sampling/row_values.cuh"
+#include "kernels/sampling/row_logits.cuh"
+#include "kernels/sampling/row_scan.cuh"
+#include "kernels/sampling/row_task.cuh"
 #include "kernels/sampling/selection.cuh"
 
 namespace sluice::kernels::sampling {

@@ -11,8 +11,13 @@
 #include "kernels/sampling/descend.cuh"
 #include "kernels/sampling/list_largest.cuh"
 #include "kernels/sampling/passes.h"
-#include "kernels/sampling/row_values.cuh"
+#include "kernels/sampling/row_logits.cuh"
+#include "kernels/sampling/row_scan.cuh"
+#include "kernels/sampling/row_task.cuh"
+#include "kernels/sampling/row_view.cuh"
 #include "kernels/sampling/short_list.cuh"
+#include "kernels/sampling/value_order.cuh"
+#include "kernels/sampling/weight.cuh"
 
 namespace sluice::kernels::sampling {
 

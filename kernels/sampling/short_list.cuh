@@ -4,7 +4,8 @@
 #pragma once
 
 #include "kernels/sampling/descend.cuh"
-#include "kernels/sampling/row_values.cuh"
+#include "kernels/sampling/value_order.cuh"
+#include "kernels/sampling/weight.cuh"
 
 namespace sluice::kernels::sampling {
 
