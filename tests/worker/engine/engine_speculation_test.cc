@@ -130,6 +130,7 @@ TEST_F(EngineSpeculationTest, ACancelWhileDraftsAreComputedFreesEverything) {
 TEST_F(EngineSpeculationTest, ManyRequestsWithFewPagesGetTheirOwnAnswers) {
   EngineOptions options = Speculating();
   options.scheduler.num_pages = 8;  // preempts
+  executor_.HoldAfter(0);           // until all are there
   StartEngine(options);
   std::vector<std::shared_ptr<RecordingSink>> sinks;
   for (TokenId i = 0; i < 24; ++i) {
@@ -137,6 +138,7 @@ TEST_F(EngineSpeculationTest, ManyRequestsWithFewPagesGetTheirOwnAnswers) {
     request.n = 1 + i % 2;
     sinks.push_back(Submit(std::move(request)));
   }
+  executor_.Release();
   for (TokenId i = 0; i < 24; ++i) {
     EXPECT_TRUE(sinks[i]->Wait().ok());
     EXPECT_EQ(sinks[i]->ids(0), Continuation({i, 7}, 150, true)) << i;

@@ -205,6 +205,7 @@ TEST_F(EngineTest, PromptScoresComeOnceAndBeforeTheFirstId) {
 TEST_F(EngineTest, PromptScoresAreNotRepeatedAfterPreemption) {
   EngineOptions options = Options();
   options.scheduler.num_pages = 6;  // two requests of three pages do not fit
+  executor_.HoldAfter(0);           // until all are there
   StartEngine(options);
   std::vector<float> expected;
   for (int i = 1; i < 100; ++i) expected.push_back(static_cast<float>(-i));
@@ -215,6 +216,7 @@ TEST_F(EngineTest, PromptScoresAreNotRepeatedAfterPreemption) {
     request.params.prompt_logprobs = 2;
     sinks.push_back(Submit(request));
   }
+  executor_.Release();
   for (const auto& sink : sinks) {
     EXPECT_TRUE(sink->Wait().ok());
     EXPECT_EQ(sink->prompt_logprobs(), expected);
