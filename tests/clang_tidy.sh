@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# clang-tidy with the checks of .clang-tidy over our sources, from the compile commands of the release build. With
-# file names as arguments, over those alone. docs/style.md holds the date and commit of the last clean run.
+# clang-tidy 19 (pip install clang-tidy==19.1.0.1; CLANG_TIDY names another) with the checks of .clang-tidy over our
+# sources, from the compile commands of the release build. With file names as arguments, over those alone.
+# docs/style.md holds the date and commit of the last clean run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cmake --preset release >/dev/null
@@ -13,6 +14,6 @@ else
 fi
 echo "clang-tidy over ${#files[@]} files"
 # GCC's warning names mean nothing to Clang.
-printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "$(nproc)" clang-tidy -p build --quiet \
+printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "$(nproc)" "${CLANG_TIDY:-clang-tidy}" -p build --quiet \
   --extra-arg=-Wno-unknown-warning-option
 echo "clang-tidy: clean"

@@ -28,6 +28,7 @@ namespace {
 // What the operator has set stays. Ranks inherit it from their launcher.
 void SetEnvironmentDefaults() {
   for (const EnvironmentDefault& entry : kNcclEnvironment) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): before a second thread runs
     setenv(entry.name, entry.value, /*overwrite=*/0);
   }
 }

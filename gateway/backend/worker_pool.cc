@@ -171,6 +171,7 @@ class WorkerPool::State : public std::enable_shared_from_this<State> {
   std::vector<std::shared_ptr<Group>> Groups() const {
     std::lock_guard<std::mutex> lock(mu_);
     std::vector<std::shared_ptr<Group>> groups;
+    groups.reserve(groups_.size());
     for (const auto& [address, group] : groups_) groups.push_back(group);
     return groups;
   }

@@ -97,7 +97,7 @@ absl::StatusOr<Text> FinalMessage::Cut(const Text& rendered) const {
         "continue_final_message is set but the last message does not appear in the rendered chat; "
         "the chat template leaves out or changes a part of it");
   }
-  const Text before = rendered.Slice(0, tag);
+  Text before = rendered.Slice(0, tag);
   if (view.substr(tag, kTag.size()) == kTag) return before;
   // The template strips the content, so the text ends where the stripped message does.
   return jinja::Strip(before, std::nullopt, jinja::kStripRight);

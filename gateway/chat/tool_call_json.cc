@@ -76,7 +76,7 @@ ToolCallJson::State ToolCallJson::Push(char c) {
 }
 
 void ToolCallJson::PushStructure(char c) {
-  if (where_ == Where::kStart && c == '{') {
+  if ((where_ == Where::kStart && c == '{') || (where_ == Where::kAfterValue && c == ',')) {
     where_ = Where::kKeyOrEnd;
   } else if (where_ == Where::kKeyOrEnd && c == '"') {
     BeginString(Where::kInKey);
@@ -84,8 +84,6 @@ void ToolCallJson::PushStructure(char c) {
     where_ = Where::kValue;
   } else if (where_ == Where::kValue) {
     BeginValue(c);
-  } else if (where_ == Where::kAfterValue && c == ',') {
-    where_ = Where::kKeyOrEnd;
   } else if ((where_ == Where::kAfterValue || where_ == Where::kKeyOrEnd) && c == '}') {
     EndObject();
   } else {

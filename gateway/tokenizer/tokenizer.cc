@@ -2,8 +2,8 @@
 #include "gateway/tokenizer/tokenizer.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 
@@ -99,7 +99,8 @@ Tokenizer::~Tokenizer() = default;
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::Load(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) {
-    return absl::NotFoundError(absl::StrCat("cannot open ", path, ": ", std::strerror(errno),
+    return absl::NotFoundError(absl::StrCat("cannot open ", path, ": ",
+                                            std::generic_category().message(errno),
                                             "; the model folder must hold tokenizer.json"));
   }
   const std::streamoff size = file.tellg();

@@ -22,6 +22,7 @@ constexpr const char* kUsualFolders[] = {
 // The files that match; a pattern without a match is kept for the error's sentence if `keep`.
 void AddMatches(const std::string& pattern, bool keep, std::vector<std::string>* files) {
   glob_t found = {};
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): safe without a tilde in the pattern
   if (glob(pattern.c_str(), keep ? GLOB_NOCHECK : 0, nullptr, &found) == 0) {
     files->insert(files->end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
   }
@@ -61,7 +62,7 @@ std::string WhyNot(const std::string& file, Api* api) {
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     // What is there but does not load is worth more words than what is not there.
-    const std::string why = dlerror();
+    const std::string why = dlerror();  // NOLINT(concurrency-mt-unsafe): the thread's own
     return why.find("No such file") != std::string::npos ? file : file + " (" + why + ")";
   }
   if (const char* missing = FindAll(library, api)) return file + " (has no " + missing + ")";

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <memory>
+#include <system_error>
 
 namespace sluice::wire {
 namespace {
@@ -42,7 +42,7 @@ absl::Status CheckCanListen(const std::string& host, int port) {
     error = TryToListen(*address);
     if (error == 0) return absl::OkStatus();
   }
-  return absl::UnavailableError(std::strerror(error));
+  return absl::UnavailableError(std::generic_category().message(error));
 }
 
 }  // namespace sluice::wire

@@ -24,11 +24,11 @@ static_assert(static_cast<int>(grpc::StatusCode::UNAUTHENTICATED) == kLargestCod
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   const int code = status.raw_code();
   if (code == 0) return grpc::Status::OK;
-  std::string message(status.message());
+  const std::string message(status.message());
   if (code < 0 || code > kLargestCode) {
-    return grpc::Status(grpc::StatusCode::UNKNOWN, std::move(message));
+    return grpc::Status(grpc::StatusCode::UNKNOWN, message);
   }
-  return grpc::Status(static_cast<grpc::StatusCode>(code), std::move(message));
+  return grpc::Status(static_cast<grpc::StatusCode>(code), message);
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {

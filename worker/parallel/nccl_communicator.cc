@@ -145,7 +145,7 @@ absl::Status NcclCommunicator::Group::TryCollectivesOn(cudaStream_t stream, floa
                  "cudaMemcpyAsync"));
   SLUICE_RETURN_IF_ERROR(CudaStatus(cudaStreamSynchronize(stream), "the first collectives"));
   SLUICE_RETURN_IF_ERROR(Check());
-  bool right = values[0] == static_cast<float>(world * (world + 1) / 2) && values[1] == 1.0f;
+  bool right = values[0] == static_cast<float>(world * (world + 1)) / 2.0f && values[1] == 1.0f;
   for (int rank = 0; options_.rank == 0 && rank < world; ++rank) {
     right &= values[static_cast<size_t>(rank) + 2] == static_cast<float>(rank + 1);
   }

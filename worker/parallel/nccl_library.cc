@@ -43,6 +43,7 @@ std::vector<std::string> UsualFiles() {
     const std::string pattern = absl::StrCat(folder, "/", kName);
     glob_t found = {};
     // A pattern without a match stays in the list, for the error message.
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): safe without a tilde in the pattern
     if (glob(pattern.c_str(), GLOB_NOCHECK, nullptr, &found) == 0) {
       for (size_t i = 0; i < found.gl_pathc; ++i) files.emplace_back(found.gl_pathv[i]);
     }
@@ -100,7 +101,7 @@ absl::StatusOr<std::shared_ptr<const NcclLibrary>> NcclLibrary::OpenAnyOf(
     }
     // What is there but does not load (another architecture, a library of its own missing) is worth
     // more words than what is not there.
-    const absl::string_view why = dlerror();
+    const absl::string_view why = dlerror();  // NOLINT(concurrency-mt-unsafe): the thread's own
     const bool absent = why.find("No such file") != absl::string_view::npos;
     tried.push_back(absent ? candidate : absl::StrCat(candidate, " (", why, ")"));
   }

@@ -49,7 +49,7 @@ absl::StatusOr<std::unique_ptr<RankProcess>> RankProcess::Start(
   const pid_t pid = fork();
   if (pid < 0) {
     return absl::UnavailableError(
-        absl::StrCat("rank ", rank, " cannot be started: ", strerror(errno)));
+        absl::StrCat("rank ", rank, " cannot be started: ", strerrordesc_np(errno)));
   }
   if (pid == 0) Become(path.c_str(), argv.data(), launcher, inherited_fd);
   return std::unique_ptr<RankProcess>(new RankProcess(rank, pid));

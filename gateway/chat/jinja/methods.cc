@@ -82,7 +82,7 @@ absl::StatusOr<Value> DictValues(Runtime* runtime, const Value& self, Args args)
 absl::StatusOr<Value> CyclerNext(Runtime*, const Value& self, Args args) {
   SLUICE_RETURN_IF_ERROR(BindArguments("cycler.next", args, {}, 0).status());
   auto* cycler = static_cast<CyclerObject*>(self.object());
-  const Value current = cycler->items[cycler->position];
+  Value current = cycler->items[cycler->position];
   cycler->position = (cycler->position + 1) % cycler->items.size();
   return current;
 }

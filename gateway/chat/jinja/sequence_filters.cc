@@ -267,6 +267,7 @@ absl::StatusOr<Value> Unique(Runtime* runtime, const Value& input, Args args) {
   std::reverse(entries.begin(), entries.end());
   std::vector<Value> kept;
   const Dict order(std::move(entries));
+  kept.reserve(order.entries.size());
   for (const auto& [key, unused] : order.entries) kept.push_back(*first_of_key.Find(key));
   return NewGenerator(runtime, std::move(kept));
 }

@@ -225,7 +225,7 @@ absl::StatusOr<Value> Format(Runtime* runtime, const Value& input, Args args) {
 absl::StatusOr<Value> IntFilter(Runtime*, const Value& input, Args args) {
   SLUICE_ASSIGN_OR_RETURN(const std::vector<Value> bound,
                           BindArguments("int", args, {"default", "base"}, 0));
-  const Value fallback = bound[0].is_missing() ? Value::Int(0) : bound[0];
+  Value fallback = bound[0].is_missing() ? Value::Int(0) : bound[0];
   SLUICE_ASSIGN_OR_RETURN(const int64_t base, IntArgument("int", "base", bound[1], 10));
   if (input.is_undefined()) return absl::InvalidArgumentError(input.UndefinedMessage());
   if (input.is(Kind::kInt) || input.is(Kind::kBool) || input.is(Kind::kBigInt)) {

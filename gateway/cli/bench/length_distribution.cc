@@ -42,7 +42,7 @@ bool ParsePositive(absl::string_view text, double* value) {
 }  // namespace
 
 absl::StatusOr<LengthDistribution> LengthDistribution::Parse(std::string_view text) {
-  const absl::Status wrong = absl::InvalidArgumentError(
+  absl::Status wrong = absl::InvalidArgumentError(
       absl::StrCat("lengths are N, uniform:LOW-HIGH, normal:MEAN,DEVIATION[,LOW-HIGH] or "
                    "lognormal:MEAN,DEVIATION[,LOW-HIGH], in tokens from 1 to ",
                    kLongest, ", not '", std::string(text), "'"));

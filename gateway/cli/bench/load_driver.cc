@@ -132,6 +132,7 @@ LoadProgress LoadDriver::Progress() const {
 
 void LoadDriver::CancelAll() {
   std::vector<std::function<void()>> cancels;
+  cancels.reserve(running_.size());
   for (const auto& [record, running] : running_) cancels.push_back(running.cancel);
   for (const auto& cancel : cancels) cancel();
   // Cancelling is local and quick; a second is for a machine that is very busy.

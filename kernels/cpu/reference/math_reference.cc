@@ -31,15 +31,14 @@ std::vector<float> RmsNorm(const std::vector<float>& x, const std::vector<float>
   for (size_t i = 0; i < x.size(); ++i) lane[i % 16] = std::fma(x[i], x[i], lane[i % 16]);
   const float mean = SumLanes(lane) / static_cast<float>(x.size());
   const float inverse = 1.0f / std::sqrt(mean + eps);
-  std::vector<float> y;
-  for (size_t i = 0; i < x.size(); ++i) y.push_back(weight[i] * (x[i] * inverse));
+  std::vector<float> y(x.size());
+  for (size_t i = 0; i < x.size(); ++i) y[i] = weight[i] * (x[i] * inverse);
   return y;
 }
 
 std::vector<float> SiluMul(const std::vector<float>& gate, const std::vector<float>& up) {
-  std::vector<float> out;
-  for (size_t i = 0; i < gate.size(); ++i)
-    out.push_back(gate[i] / (1.0f + Exp(0.0f - gate[i])) * up[i]);
+  std::vector<float> out(gate.size());
+  for (size_t i = 0; i < gate.size(); ++i) out[i] = gate[i] / (1.0f + Exp(0.0f - gate[i])) * up[i];
   return out;
 }
 

@@ -169,18 +169,19 @@ void CpuExecutor::Impl::Loop() {
       pending_.pop_front();
     }
     absl::StatusOr<StepResult> result = Run(plan);
+    const bool failed = !result.ok();
     // The peers wait in a collective that this rank will never enter.
-    if (!result.ok()) communicator_.Abort();
+    if (failed) communicator_.Abort();
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (result.ok()) {
-        done_.emplace(plan.step, *std::move(result));
-      } else {
+      if (failed) {
         failure_ = result.status();
+      } else {
+        done_.emplace(plan.step, *std::move(result));
       }
     }
     changed_.notify_all();
-    if (!result.ok()) return;
+    if (failed) return;
   }
 }
 

@@ -337,12 +337,12 @@ absl::StatusOr<StepShape> CudaExecutor::Impl::Forward(const StepInput& input, Sl
                                                   static_cast<size_t>(StepLayout(shape).bytes),
                                                   cudaMemcpyHostToDevice, stream_.get()),
                                   "copying a step's input"));
-  const absl::Status status = captured ? graphs_.Launch(size, stream_.get())
-                                       : model_->Forward({.shape = shape,
-                                                          .input = input_.As<std::byte>(),
-                                                          .last_ids = sampler_.last_ids(),
-                                                          .all_logits = input.only_decodes()},
-                                                         stream_.get());
+  absl::Status status = captured ? graphs_.Launch(size, stream_.get())
+                                 : model_->Forward({.shape = shape,
+                                                    .input = input_.As<std::byte>(),
+                                                    .last_ids = sampler_.last_ids(),
+                                                    .all_logits = input.only_decodes()},
+                                                   stream_.get());
   if (!status.ok()) return status;
   return shape;
 }

@@ -58,6 +58,7 @@ class Loading {
     num_readers_ = static_cast<size_t>(NumReaders(options_.num_readers, tp_size_));
     num_readers_ = std::min(num_readers_, pieces_.size());
     std::vector<std::thread> readers;
+    readers.reserve(num_readers_);
     for (size_t i = 0; i < num_readers_; ++i) {
       readers.emplace_back([this] {
         const absl::Status status = Read();
@@ -102,10 +103,10 @@ class Loading {
       ReleasePart(checkpoint_, part);
     }
     void* const to = piece.is_awq() ? scratch.data() : arena_.As<void>(piece.offset);
-    SLUICE_RETURN_IF_ERROR(device::ToStatus(
-        cudaMemcpyAsync(to, slot.data(), static_cast<size_t>(piece.staged_bytes()),
-                        cudaMemcpyHostToDevice, stream.get()),
-        "copying to the device"));
+    SLUICE_RETURN_IF_ERROR(
+        device::ToStatus(cudaMemcpyAsync(to, slot.data(), static_cast<size_t>(piece.staged_bytes()),
+                                         cudaMemcpyHostToDevice, stream.get()),
+                         "copying to the device"));
     if (!piece.is_awq()) return absl::OkStatus();
     kernels::awq::PackedAwq packed = piece.packed;
     packed.tiles = arena_.As<void>(piece.offset);
@@ -173,10 +174,10 @@ absl::StatusOr<DeviceWeights> LoadWeights(const ModelFolder& folder,
                           LayOutWeights(config, folder.tp_size(), checkpoint));
   SLUICE_ASSIGN_OR_RETURN(DeviceWeights weights, AllocateWeights(config, layout, options.rank));
   const std::vector<float> inv_freq = RopeFrequenciesOf(config).inv_freq;
-  SLUICE_RETURN_IF_ERROR(device::ToStatus(
-      cudaMemcpy(weights.arena.As<void>(layout.inv_freq), inv_freq.data(),
-                 inv_freq.size() * sizeof(float), cudaMemcpyHostToDevice),
-      "copying the rotary frequencies to the device"));
+  SLUICE_RETURN_IF_ERROR(
+      device::ToStatus(cudaMemcpy(weights.arena.As<void>(layout.inv_freq), inv_freq.data(),
+                                  inv_freq.size() * sizeof(float), cudaMemcpyHostToDevice),
+                       "copying the rotary frequencies to the device"));
   // A copy from ordinary memory may return before it has arrived.
   SLUICE_RETURN_IF_ERROR(
       device::ToStatus(cudaStreamSynchronize(nullptr), "waiting for the rotary frequencies"));
