@@ -45,6 +45,7 @@ PeerCommunicator::~PeerCommunicator() {
     // The process is about to exit. Streams may still use what belongs to us.
     Abort();
     static_cast<void>(memory_.release());
+    // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new): and without memory it exits here
     static_cast<void>(new device::DeviceBuffer(std::move(scratch_)));
     return;
   }
@@ -76,11 +77,13 @@ absl::Status PeerCommunicator::Meet() {
     why_not_ = absl::UnavailableError(absl::StrCat(world_size(), " ranks, not 2, 4 or 8"));
     return absl::OkStatus();
   }
-  const size_t cards_bytes = sizeof(PeerCard) * static_cast<size_t>(world_size()) * sizeof(float);
+  // A float for each byte of the cards, for they are exchanged as sums.
+  const size_t cards_values = sizeof(PeerCard) * static_cast<size_t>(world_size());
   SLUICE_ASSIGN_OR_RETURN(
-      scratch_, device::DeviceBuffer::Allocate(
-                    static_cast<int64_t>(std::max(cards_bytes, kTrialValues * sizeof(float))),
-                    "the meeting of ranks"));
+      scratch_,
+      device::DeviceBuffer::Allocate(
+          static_cast<int64_t>(std::max<size_t>(cards_values, kTrialValues) * sizeof(float)),
+          "the meeting of ranks"));
   auto memory = PeerMemory::Allocate(rank(), world_size(), options_.buffer_bytes);
   why_not_ = memory.status();
   if (memory.ok()) {

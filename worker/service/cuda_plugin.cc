@@ -55,15 +55,14 @@ absl::StatusOr<CudaPlugin> OpenCudaPluginFrom(const std::vector<std::string>& fi
     if (void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) {
       return Enter(library, file);
     }
-    const char* const why = dlerror();
+    const char* const why = dlerror();  // NOLINT(concurrency-mt-unsafe): the thread's own
     if (Exists(file)) {
       return absl::FailedPreconditionError(
           absl::StrCat(file, " cannot be loaded: ", why == nullptr ? "no reason given" : why));
     }
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat("this installation has no CUDA plugin (looked for ", absl::StrJoin(files, ", "),
-                   ")"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "this installation has no CUDA plugin (looked for ", absl::StrJoin(files, ", "), ")"));
 }
 
 absl::StatusOr<const CudaPlugin*> OpenCudaPlugin() {
@@ -82,11 +81,11 @@ absl::StatusOr<std::vector<CudaDevice>> UsableCudaDevices(const CudaPlugin& plug
   for (size_t index = 0; index < devices->size(); ++index) {
     const CudaDevice& device = (*devices)[index];
     if (device.compute_major == kComputeMajor && device.compute_minor == kComputeMinor) continue;
-    return absl::FailedPreconditionError(absl::StrCat(
-        "GPU ", index, " (", device.name, ") has compute capability ", device.compute_major, ".",
-        device.compute_minor, "; this build runs on ", kComputeMajor, ".", kComputeMinor,
-        " (H100, H200, GH200) alone",
-        devices->size() == 1 ? "" : ", hide it with CUDA_VISIBLE_DEVICES"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("GPU ", index, " (", device.name, ") has compute capability ",
+                     device.compute_major, ".", device.compute_minor, "; this build runs on ",
+                     kComputeMajor, ".", kComputeMinor, " (H100, H200, GH200) alone",
+                     devices->size() == 1 ? "" : ", hide it with CUDA_VISIBLE_DEVICES"));
   }
   return devices;
 }

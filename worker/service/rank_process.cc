@@ -27,7 +27,7 @@ namespace {
   if (getppid() != launcher) _exit(1);
   sigset_t none;
   sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  sigprocmask(SIG_SETMASK, &none, nullptr);  // NOLINT(concurrency-mt-unsafe): the child's only one
   if (inherited_fd >= 0) fcntl(inherited_fd, F_SETFD, 0);
   execv(path, argv);
   _exit(127);
