@@ -22,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/bench/gpu_limits.h"
 #include "tests/bench/rank_threads.h"
 #include "tests/bench/usage.h"
 #include "tests/support/device_communicators.h"
@@ -116,12 +117,6 @@ double Median(std::vector<double> values) {
   return *middle;
 }
 
-// Of a GPU: what floors divide by. The defaults are an H100's, as measured.
-struct Limits {
-  double bandwidth = 3.0e12;  // bytes/s
-  double flops = 7.9e14;      // operations/s, bf16
-};
-
 // What the 14B reads at least in a decoding step: linears at 4 bits with their scales and zeros,
 // the head in bf16, keys and values; and computes per token.
 constexpr double kWeightBytes = 8.421e9;
@@ -131,7 +126,7 @@ constexpr double kAttentionFlopsPerPair = 4.0 * 40 * 128 * 40;  // a query and a
 
 class Bench {
  public:
-  Bench(int tp_size, AllReduceMode all_reduce, const Limits& limits)
+  Bench(int tp_size, AllReduceMode all_reduce, const GpuLimits& limits)
       : tp_size_(tp_size), limits_(limits) {
     const std::string dir = testing::WriteQwen3_14BConfig(
         std::filesystem::temp_directory_path() / ("cuda_engine_bench." + std::to_string(getpid())));
@@ -258,7 +253,7 @@ class Bench {
   }
 
   const int tp_size_;
-  const Limits limits_;
+  const GpuLimits limits_;
   double load_seconds_ = 0.0;
   std::shared_ptr<const ModelFolder> folder_;
   std::vector<std::unique_ptr<DeviceCommunicator>> communicators_;
@@ -290,7 +285,7 @@ AllReduceMode ParseAllReduce(const std::string& argument, const std::string& val
 int Main(int argc, char** argv) {
   int tp_size = 1;
   AllReduceMode all_reduce = AllReduceMode::kAuto;
-  Limits limits;
+  GpuLimits limits;
   std::string only = ".*";
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];

@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/bench/gpu_limits.h"
 #include "tests/bench/usage.h"
 #include "tests/support/device_communicators.h"
 #include "tests/support/qwen3_14b_config.h"
@@ -104,18 +105,12 @@ constexpr Case kCases[] = {
     {"prefill 2k", 1, 2048, 2048},      {"prefill 2k behind 30k", 1, kMaxContext, 2048},
 };
 
-// What floors divide by, of one GPU. The defaults are an H100's, as measured.
-struct Limits {
-  double bandwidth = 3.0e12;  // bytes/s
-  double flops = 7.9e14;      // operations/s, bf16
-};
-
 // One rank's part of the bench, on the GPU of its number. All ranks call the same with the same.
 class Rank {
  public:
   // communicator and together, where the ranks meet, outlive it.
   Rank(const ModelFolder& folder, DeviceCommunicator* communicator, std::barrier<>* together,
-       const Limits& limits)
+       const GpuLimits& limits)
       : config_(folder.config()),
         communicator_(*communicator),
         together_(*together),
@@ -300,7 +295,7 @@ class Rank {
   const Qwen3Config config_;
   DeviceCommunicator& communicator_;
   std::barrier<>& together_;
-  const Limits limits_;
+  const GpuLimits limits_;
   StepBounds bounds_;
   WeightLayout layout_;
   std::unique_ptr<CudaModel> model_;
@@ -318,7 +313,7 @@ Where the time of a forward pass goes, random weights at the 14B's shapes; print
 
 int Main(int argc, char** argv) {
   int tp_size = 1;
-  Limits limits;
+  GpuLimits limits;
   std::regex only(".*");
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/stream_server.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -38,19 +37,11 @@ struct StreamServer::Connection {
   std::vector<Clock::time_point> sent;
 };
 
-StreamServer::StreamServer(Script script) : script_(std::move(script)) {
-  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* raw = reinterpret_cast<sockaddr*>(&address);
-  if (bind(listener_, raw, size) != 0 || listen(listener_, 4096) != 0) std::abort();
-  getsockname(listener_, raw, &size);
-  port_ = ntohs(address.sin_port);
+StreamServer::StreamServer(Script script)
+    : script_(std::move(script)), listener_(SOCK_NONBLOCK, /*backlog=*/4096) {
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   stop_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  for (int fd : {listener_, stop_}) {
+  for (int fd : {listener_.fd(), stop_}) {
     epoll_event event{EPOLLIN, {}};
     event.data.fd = fd;
     epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
@@ -63,7 +54,7 @@ StreamServer::~StreamServer() {
   (void)!write(stop_, &one, sizeof(one));
   thread_.join();
   for (const auto& [fd, connection] : open_) close(fd);
-  for (int fd : {listener_, epoll_, stop_}) close(fd);
+  for (int fd : {epoll_, stop_}) close(fd);
 }
 
 std::vector<std::string> StreamServer::requests() const {
@@ -103,7 +94,7 @@ void StreamServer::Serve() {
         close(timer);
         return;
       }
-      if (fd == listener_) {
+      if (fd == listener_.fd()) {
         Accept();
       } else if (fd == timer) {
         uint64_t expirations;
@@ -124,7 +115,7 @@ void StreamServer::Serve() {
 
 void StreamServer::Accept() {
   for (;;) {
-    const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    const int fd = accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) return;
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

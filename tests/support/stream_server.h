@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/local_listener.h"
+
 namespace sluice::testing {
 
 struct StreamAnswer {
@@ -39,8 +41,8 @@ class StreamServer {
   StreamServer(const StreamServer&) = delete;
   StreamServer& operator=(const StreamServer&) = delete;
 
-  int port() const { return port_; }
-  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  int port() const { return listener_.port(); }
+  std::string url() const { return "http://" + listener_.address(); }
   // Heads and bodies, in the order of arrival.
   std::vector<std::string> requests() const;
   // Just before each event of this request was written. REQUIRES: the request has ended.
@@ -59,10 +61,9 @@ class StreamServer {
   void Close(int fd);
 
   const Script script_;
-  int listener_ = -1;
+  const LocalListener listener_;
   int epoll_ = -1;
-  int stop_ = -1;  // an eventfd
-  int port_ = 0;
+  int stop_ = -1;                                    // an eventfd
   std::map<int, std::unique_ptr<Connection>> open_;  // of the server's thread
   std::multimap<Clock::time_point, int> due_;        // when connections send next
   mutable std::mutex mu_;

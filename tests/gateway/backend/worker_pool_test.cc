@@ -15,7 +15,7 @@
 #include "proto/wire/retry_after.h"
 #include "tests/gateway/backend/recording_observer.h"
 #include "tests/support/fake_worker.h"
-#include "tests/support/silent_listener.h"
+#include "tests/support/local_listener.h"
 
 namespace sluice::gateway {
 namespace {
@@ -24,7 +24,7 @@ namespace pb = ::sluice::worker::v1;
 using sluice::testing::AnswerForever;
 using sluice::testing::AnswerWith;
 using sluice::testing::FakeWorker;
-using sluice::testing::SilentListener;
+using sluice::testing::LocalListener;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -329,7 +329,7 @@ TEST_F(WorkerPoolTest, FailRunningEndsCallsWithItsStatus) {
 TEST_F(WorkerPoolTest, NothingComesBackOnceItIsGone) {
   FakeWorker worker(Info());
   worker.SetScript(AnswerForever(1));
-  auto silent = std::make_unique<SilentListener>();
+  auto silent = std::make_unique<LocalListener>();
   Start({worker.address(), silent->address()});
   AwaitReady(worker);
   const auto observer = Generate();

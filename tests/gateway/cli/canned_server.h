@@ -3,17 +3,16 @@
 // was sent. For tests of HTTP clients; one thread of its own.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "tests/support/local_listener.h"
 
 namespace sluice::testing {
 
@@ -22,24 +21,14 @@ class CannedServer {
   // `hold_open`: after its answer a connection stays open until the client closes it.
   explicit CannedServer(std::vector<std::string> answers, bool hold_open = false)
       : answers_(std::move(answers)), hold_open_(hold_open) {
-    listener_ = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    auto* raw = reinterpret_cast<sockaddr*>(&address);
-    if (bind(listener_, raw, size) != 0 || listen(listener_, 8) != 0) std::abort();
-    getsockname(listener_, raw, &size);
-    port_ = ntohs(address.sin_port);
     thread_ = std::thread([this] { Serve(); });
   }
   ~CannedServer() {
-    shutdown(listener_, SHUT_RDWR);
+    shutdown(listener_.fd(), SHUT_RDWR);
     thread_.join();
-    close(listener_);
   }
 
-  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  std::string url() const { return "http://" + listener_.address(); }
   std::vector<std::string> requests() {
     std::lock_guard<std::mutex> lock(mu_);
     return requests_;
@@ -48,7 +37,7 @@ class CannedServer {
  private:
   void Serve() {
     for (const std::string& answer : answers_) {
-      const int fd = accept(listener_, nullptr, nullptr);
+      const int fd = accept(listener_.fd(), nullptr, nullptr);
       if (fd < 0) return;
       std::string request = ReadRequest(fd);
       {
@@ -81,8 +70,7 @@ class CannedServer {
 
   const std::vector<std::string> answers_;
   const bool hold_open_;
-  int listener_ = -1;
-  int port_ = 0;
+  const LocalListener listener_;
   std::mutex mu_;
   std::vector<std::string> requests_;  // guarded by mu_
   std::thread thread_;

@@ -3,16 +3,16 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/support/silent_listener.h"
+#include "tests/support/local_listener.h"
 
 namespace sluice::wire {
 namespace {
 
-using sluice::testing::SilentListener;
+using sluice::testing::LocalListener;
 using ::testing::HasSubstr;
 
 TEST(ListeningPortTest, TakenPortIsRefusedWithTheReason) {
-  const SilentListener listener;
+  const LocalListener listener;
   for (const char* host : {"127.0.0.1", "0.0.0.0"}) {
     const absl::Status status = CheckCanListen(host, listener.port());
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << host;
@@ -23,7 +23,7 @@ TEST(ListeningPortTest, TakenPortIsRefusedWithTheReason) {
 TEST(ListeningPortTest, FreePortStaysFree) {
   int port = 0;
   {
-    port = SilentListener().port();
+    port = LocalListener().port();
   }
   EXPECT_TRUE(CheckCanListen("127.0.0.1", port).ok());
   EXPECT_TRUE(CheckCanListen("127.0.0.1", port).ok());

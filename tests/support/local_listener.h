@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SilentListener: a port of 127.0.0.1, chosen by the system, that takes connections and never says
-// a word. Gone, it resets them.
+// LocalListener: a socket that listens on a port of 127.0.0.1, which the system chose. By itself it
+// takes connections and never says a word. Gone, it resets those that nobody accepted.
 #pragma once
 
 #include <arpa/inet.h>
@@ -13,22 +13,25 @@
 
 namespace sluice::testing {
 
-class SilentListener {
+class LocalListener {
  public:
-  SilentListener() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  // flags: of socket(2), as SOCK_NONBLOCK.
+  explicit LocalListener(int flags = 0, int backlog = 8)
+      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof(address);
     auto* raw = reinterpret_cast<sockaddr*>(&address);
-    if (bind(fd_, raw, size) != 0 || listen(fd_, 8) != 0) std::abort();
+    if (bind(fd_, raw, size) != 0 || listen(fd_, backlog) != 0) std::abort();
     if (getsockname(fd_, raw, &size) != 0) std::abort();
     port_ = ntohs(address.sin_port);
   }
-  ~SilentListener() { close(fd_); }
-  SilentListener(const SilentListener&) = delete;
-  SilentListener& operator=(const SilentListener&) = delete;
+  ~LocalListener() { close(fd_); }
+  LocalListener(const LocalListener&) = delete;
+  LocalListener& operator=(const LocalListener&) = delete;
 
+  int fd() const { return fd_; }
   int port() const { return port_; }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
 
