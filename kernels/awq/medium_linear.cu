@@ -254,6 +254,7 @@ __device__ void MultiplyUnits(const Parameters& p, const Work& work, const uint8
       }
       device::CommitProducts();
       device::WaitProducts<0>(sums.value, a[0][0], a[0][1], a[1][0], a[1][1]);
+      __syncwarp();  // all lanes have read their scales and weights
       if (lane == 0) barriers.free[place.stage].Arrive();
       place.Next();
     }

@@ -315,26 +315,48 @@ TEST_P(CudaParityTest, DraftsThatHoldAreTaken) {
   Step(cuda(), {.released_rows = {2}});
 }
 
+// What of two steps is compared bit by bit.
+void ExpectSameSample(const RowSample& actual, const RowSample& expected) {
+  ASSERT_EQ(actual.tokens.size(), expected.tokens.size());
+  for (size_t i = 0; i < actual.tokens.size(); ++i) {
+    EXPECT_EQ(actual.tokens[i].id, expected.tokens[i].id);
+    EXPECT_EQ(actual.tokens[i].logprobs.top_ids, expected.tokens[i].logprobs.top_ids);
+    EXPECT_EQ(actual.tokens[i].logprobs.top_logprobs, expected.tokens[i].logprobs.top_logprobs);
+  }
+}
+
 TEST_P(CudaParityTest, ACopiedPageGoesItsOwnWay) {
   const std::vector<TokenId> prompt = RandomIds(12, 80, GetParam().vocab);
-  const auto alone = GenerateTogether(cuda(), {prompt}, 3, false).at(0);
+  const StepPlan together = {.rows = {{.row = 5, .ids = {prompt.back()}, .sample = true},
+                                      {.row = 0, .ids = {prompt.back()}, .sample = true}}};
+  // Row 0 writes another token into its second page; row 5 goes on with its own.
+  const StepPlan apart = {
+      .rows = {{.row = 0, .ids = {7}, .sample = true}, {.row = 5, .sample = true}}};
+  const auto prefill = [&](RowId row) {
+    StepPlan plan = AddRow(row, Greedy(prompt));
+    plan.rows = {{.row = row, .ids = {prompt.begin(), prompt.end() - 1}}};
+    Step(cuda(), plan);
+  };
+
+  // Steps of the same rows, each with pages of its own, give the same bits.
+  prefill(0);
+  prefill(5);
+  const StepResult own_together = Step(cuda(), together), own_apart = Step(cuda(), apart);
+  Step(cuda(), {.released_rows = {0, 5}});
+
   // Row 0 prefills into pages 1 to 4; row 5 shares page 1 and has a copy of page 2 as page 30.
-  StepPlan plan = AddRow(0, Greedy(prompt));
-  plan.rows = {{.row = 0, .ids = {prompt.begin(), prompt.end() - 1}}};
-  Step(cuda(), plan);
-  plan = {};
+  prefill(0);
+  StepPlan plan = together;
   plan.added = {{.row = 5, .position = 79, .sampling = Greedy(prompt)}};
   plan.pages = {{.row = 5, .pages = {1, 30}}};
   plan.page_copies = {{.from = 2, .to = 30}};
-  plan.rows = {{.row = 5, .ids = {prompt.back()}, .sample = true},
-               {.row = 0, .ids = {prompt.back()}, .sample = true}};
-  const StepResult both = Step(cuda(), plan);
-  EXPECT_EQ(both.samples.at(0).tokens.at(0).id, alone[0]);
-  EXPECT_EQ(both.samples.at(1).tokens.at(0).id, alone[0]);
-  // Row 0 writes another token into its page; row 5 goes on as if alone.
-  plan = {.rows = {{.row = 0, .ids = {7}, .sample = true}, {.row = 5, .sample = true}}};
-  EXPECT_EQ(Step(cuda(), plan).samples.at(1).tokens.at(0).id, alone[1]);
+  const StepResult copied_together = Step(cuda(), plan), copied_apart = Step(cuda(), apart);
   Step(cuda(), {.released_rows = {0, 5}});
+  for (const size_t row : {size_t{0}, size_t{1}}) {
+    SCOPED_TRACE(row);
+    ExpectSameSample(copied_together.samples.at(row), own_together.samples.at(row));
+    ExpectSameSample(copied_apart.samples.at(row), own_apart.samples.at(row));
+  }
 }
 
 // The 14B's shapes with two layers of random weights: only for a GPU.
