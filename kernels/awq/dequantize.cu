@@ -18,7 +18,7 @@ __device__ __nv_bfloat162 Scaled(__nv_bfloat162 pair, float scale) {
 __global__ void __launch_bounds__(32 * kWarps)
     DequantizeKernel(PackedAwq weight, __nv_bfloat16* out) {
   const int64_t record = int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
-  if (record >= int64_t{weight.num_tiles()} * weight.groups()) return;
+  if (record >= weight.num_records()) return;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int tile = static_cast<int>(record / weight.groups());
   const int group = static_cast<int>(record % weight.groups());
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(32 * kWarps)
 }  // namespace
 
 LaunchResult Dequantize(const PackedAwq& weight, __nv_bfloat16* out, cudaStream_t stream) {
-  const int64_t records = int64_t{weight.num_tiles()} * weight.groups();
+  const int64_t records = weight.num_records();
   if (records == 0) return {};
   const auto blocks = static_cast<unsigned>((records + kWarps - 1) / kWarps);
   return AfterLaunch(device::Launch(DequantizeKernel, blocks, 32 * kWarps, 0, stream, weight, out),

@@ -14,10 +14,12 @@ namespace {
 
 constexpr int kWarps = 16;
 constexpr int kThreads = 32 * kWarps;
-// Records of a warp in shared memory or on their way there. Two keep 34 KB on its way to a
-// multiprocessor at any time, which memory needs; with 3, 4 and 6 a step of an H100 was 1, 1 and
-// 5 % longer (what the kernels between two linears load queues behind weights, it seems).
-constexpr int kStages = 2;
+// Records of a warp in shared memory or on their way there. Three keep two of them, 70 KB, on their
+// way to a multiprocessor while the kernel before this one runs, and at any time. With two, or four
+// of which two are asked for as early, a step of one row is as long within 1 % on an H100; with
+// none before the wait it is 5 % longer, with three 2 % (what kernels between linears load queues
+// behind weights, it seems).
+constexpr int kStages = 3;
 constexpr int kRingBytes = kWarps * kStages * kTileBytes;
 constexpr int kBarrierBytes = kWarps * kStages * sizeof(device::TransferBarrier);
 // Of x. With half of it, and so twice the pieces, a step of 16 rows was 15 % longer on an H100.

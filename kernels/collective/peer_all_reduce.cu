@@ -133,6 +133,7 @@ template <int kWorld>
 __global__ void __launch_bounds__(kMaxThreads, 1)
     OneShotKernel(const __grid_constant__ PeerGroup group,
                   const __grid_constant__ awq::LinearOutput part, float* out, int vectors) {
+  device::BeginChained();
   Turn turn(group);
   const Vectors own = OfThread();
   for (int i = own.first; i < vectors; i += own.stride) {
@@ -156,6 +157,7 @@ template <int kWorld>
 __global__ void __launch_bounds__(kMaxThreads, 1)
     TwoShotKernel(const __grid_constant__ PeerGroup group,
                   const __grid_constant__ awq::LinearOutput part, float* out, int vectors) {
+  device::BeginChained();
   Turn turn(group);
   const Vectors own = OfThread();
   const int share = (vectors + kWorld - 1) / kWorld;
@@ -200,12 +202,13 @@ Shape ShapeFor(int vectors, int num_sms) {
 template <int kWorld>
 cudaError_t LaunchFor(const PeerAllReduce& operation, int vectors, cudaStream_t stream) {
   const Shape shape = ShapeFor(vectors, operation.num_sms);
-  // Not chained to what is before it: how a kernel that waits for other GPUs goes with that has not
-  // been tried on any.
-  return device::Launch(operation.algorithm == PeerAlgorithm::kOneShot ? OneShotKernel<kWorld>
-                                                                       : TwoShotKernel<kWorld>,
-                        static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.threads),
-                        0, stream, operation.group, operation.part, operation.out, vectors);
+  // Chained kernels behind it start once all of its blocks have, so none of them waits for room
+  // while the others wait for peers.
+  return device::LaunchChained(
+      operation.algorithm == PeerAlgorithm::kOneShot ? OneShotKernel<kWorld>
+                                                     : TwoShotKernel<kWorld>,
+      static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.threads), 0, stream,
+      operation.group, operation.part, operation.out, vectors);
 }
 
 }  // namespace

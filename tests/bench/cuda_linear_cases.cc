@@ -33,7 +33,7 @@ class Weights {
   }
 
   int copies() const { return copies_; }
-  double bytes() const { return static_cast<double>(shape_.bytes()); }
+  double bytes() const { return static_cast<double>(shape_.content_bytes()); }
   awq::PackedAwq Copy(int i) const {
     awq::PackedAwq weight = shape_;
     weight.tiles = tiles_.get() + i * shape_.bytes();

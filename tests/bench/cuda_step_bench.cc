@@ -247,7 +247,7 @@ class Rank {
     const double layers = config_.num_layers, ranks = communicator_.world_size();
     const LayerLayout& layer = layout_.layers.front();
     const auto linear = [&](const LinearLayout& shape) {
-      return Work{layers * static_cast<double>(shape.bytes()),
+      return Work{layers * static_cast<double>(shape.content_bytes()),
                   layers * 2.0 * shape.outputs * shape.inputs * tokens};
     };
     const double kv = 2.0 * config_.kv_size() * 2.0 / ranks;  // bytes of a token in one layer

@@ -83,11 +83,13 @@ DeviceLinear LinearAt(const device::DeviceBuffer& arena, const LinearLayout& lay
 }  // namespace
 
 int64_t LinearLayout::bytes() const {
-  if (!is_awq) return int64_t{outputs} * inputs * kBf16Bytes;
-  kernels::awq::PackedAwq packed;
-  packed.outputs = outputs;
-  packed.inputs = inputs;
-  return packed.bytes();
+  return is_awq ? kernels::awq::PackedAwq{.outputs = outputs, .inputs = inputs}.bytes()
+                : int64_t{outputs} * inputs * kBf16Bytes;
+}
+
+int64_t LinearLayout::content_bytes() const {
+  return is_awq ? kernels::awq::PackedAwq{.outputs = outputs, .inputs = inputs}.content_bytes()
+                : bytes();
 }
 
 int64_t WeightLayout::max_awq_elements() const {

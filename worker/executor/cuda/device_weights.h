@@ -60,7 +60,8 @@ struct LinearLayout {
   int outputs = 0;  // of the rank
   int inputs = 0;
 
-  int64_t bytes() const;
+  int64_t bytes() const;          // in memory
+  int64_t content_bytes() const;  // of them, what a step reads at least
 };
 
 struct LayerLayout {

@@ -153,7 +153,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LoadPlanTest,
 TEST(WeightLayoutTest, TheArenaOfThe14B) {
   const Qwen3Config config = Config14B();
   // A layer: 5120 x (5120 + 2 x 1024) + 5120 x 5120 + 3 x 5120 x 17408 4-bit values, in records of
-  // 32 x 128 values and 2128 bytes.
+  // 32 x 128 values and 2176 bytes.
   const int64_t values = int64_t{5120} * (5120 + 2048 + 5120 + 3 * 17408);
   const int64_t norms = (2 * 5120 + 2 * 128) * 2;
   for (const int tp_size : {1, 2, 4, 8}) {
@@ -161,7 +161,7 @@ TEST(WeightLayoutTest, TheArenaOfThe14B) {
     ASSERT_TRUE(layout.ok());
     const int64_t tables = int64_t{2} * 151936 / tp_size * 5120 * 2;
     EXPECT_EQ(layout->bytes,
-              tables + 40 * (values / tp_size / 4096 * 2128 + norms) + 5120 * 2 + 256);
+              tables + 40 * (values / tp_size / 4096 * 2176 + norms) + 5120 * 2 + 256);
     EXPECT_EQ(layout->max_awq_elements(), int64_t{5120} * 2 * 17408 / tp_size);
   }
 }
