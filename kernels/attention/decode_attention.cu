@@ -28,12 +28,17 @@ __device__ int OffsetInMatrix(int slot, int vector) {
   return slot * kRowBytes + ((vector ^ (slot & 7)) * 16);
 }
 
+__device__ DecodeShare LoadShare(const DecodeShare* from) {
+  const int4 fields = __ldg(reinterpret_cast<const int4*>(from));
+  return {fields.x, fields.y, fields.z, fields.w};
+}
+
 // A unit of the segment into a stage; slots beyond the row's end become zeros, since what lies
 // there was never written or may be anything.
 __device__ void CopyUnit(const DecodeAttention& p, const Segment& segment, int unit, uint8_t* stage,
                          int lane) {
   const int first = (unit - segment.begin) * kUnitSlots;
-  const int page = segment.pages[first / kPageSlots];
+  const int page = __ldg(segment.pages + first / kPageSlots);
   constexpr int kVectors = kRowBytes / 16;  // of a slot
   const int64_t offset = p.pages.Offset(page, segment.kv_head, first % kPageSlots) + lane * 8;
   const __nv_bfloat16* keys = p.pages.keys + offset;
@@ -146,30 +151,45 @@ __device__ void LeaveForMerge(const Softmax& state, int group, int lane, int war
 
 __global__ void __launch_bounds__(kThreads, 1)
     DecodeAttentionKernel(const __grid_constant__ DecodeAttention p) {
-  device::BeginChained();
+  device::LetNextStart();
   uint8_t* const shared = device::DynamicShared();
   Merge& merge = *reinterpret_cast<Merge*>(shared + kRingBytes);
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   uint8_t* ring = shared + warp * kStages * kStageBytes;
-  const DecodeShare share = p.workspace.shares[blockIdx.x];
-  if (share.begin >= share.end) return;
+  const DecodeShare share = LoadShare(p.workspace.shares + blockIdx.x);
+  if (share.begin >= share.end) {
+    device::WaitForPrevious();
+    return;
+  }
   Segment segment = FirstSegment(p, share);
   // The warp's units, every eighth of the block's. Copies run ahead of the computation, across the
   // segments' ends.
   Segment copied_segment = segment;
   int copied = share.begin + warp, copied_stage = 0;
+  const auto find_next = [&] {
+    while (copied >= copied_segment.end()) copied_segment.Next(p);
+  };
   const auto copy_next = [&] {
     if (copied < share.end) {
-      while (copied >= copied_segment.end()) copied_segment.Next(p);
+      find_next();
       CopyUnit(p, copied_segment, copied, ring + copied_stage * kStageBytes, lane);
       copied += kDecodeWarps;
       copied_stage = copied_stage + 1 == kStages ? 0 : copied_stage + 1;
     }
     device::CommitCopies();
   };
+  // What earlier steps have written is on its way before the kernels in front have ended.
+  int ahead = 0;
 #pragma unroll 1
-  for (int i = 0; i < kStages - 1; ++i) copy_next();
+  for (; ahead < kStages - 1 && copied < share.end; ++ahead) {
+    find_next();
+    if (!copied_segment.IsOld(copied)) break;
+    copy_next();
+  }
+  device::WaitForPrevious();
+#pragma unroll 1
+  for (; ahead < kStages - 1; ++ahead) copy_next();
   const float scale_log2 = p.scale * std::numbers::log2e_v<float>;
   const int group = p.num_q_heads / p.pages.num_kv_heads;
   int unit = share.begin + warp, stage = 0;

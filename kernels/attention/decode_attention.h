@@ -24,7 +24,7 @@ namespace sluice::kernels::attention {
 inline constexpr int kMaxGroup = 8;  // query heads of one KV head
 
 // A block's part of a step, in units of 16 slots.
-struct DecodeShare {
+struct alignas(16) DecodeShare {
   int32_t begin = 0, end = 0;  // of all units: rows in order, of each its KV heads in order
   int32_t row = 0;             // that of the first
   int32_t first_of_row = 0;    // that row's first unit
@@ -77,7 +77,9 @@ struct DecodeAttention {
 };
 
 // Once a layer, after the step's plan; the keys and values of the rows' tokens are in their pages
-// before.
+// before. The kernels of its chain (device/launch.cuh) may write no more of what it reads than q
+// and each row's last key and value: the plan and the tables are of an earlier chain, the other
+// keys and values of earlier steps.
 LaunchResult RunDecodeAttention(const DecodeAttention& attention, cudaStream_t stream);
 
 }  // namespace sluice::kernels::attention

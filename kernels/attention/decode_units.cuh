@@ -24,10 +24,12 @@ struct Segment {
 
   __device__ int end() const { return begin + units; }
   __device__ void LoadRow(const DecodeAttention& p) {
-    length = p.lengths[row];
+    length = __ldg(p.lengths + row);
     units = UnitsOf(length);
-    pages = p.page_tables + int64_t{p.table_rows[row]} * p.max_pages;
+    pages = p.page_tables + int64_t{__ldg(p.table_rows + row)} * p.max_pages;
   }
+  // Whether the step writes none of the slots of this of the units: all but the row's last.
+  __device__ bool IsOld(int unit) const { return (unit - begin + 1) * kUnitSlots < length; }
   // REQUIRES: there is another unit.
   __device__ void Next(const DecodeAttention& p) {
     begin += units;

@@ -9,7 +9,7 @@ namespace {
 constexpr int kThreads = 256;
 
 __global__ void __launch_bounds__(kThreads) EmbeddingGatherKernel(EmbeddingGather gather) {
-  device::BeginChained();
+  device::LetNextStart();
   const int row = static_cast<int>(blockIdx.x);
   int id = gather.ids[row];
   if (id < 0) id = gather.last_ids[-1 - id];
@@ -30,10 +30,9 @@ LaunchResult RunEmbeddingGather(const EmbeddingGather& gather, cudaStream_t stre
   if (gather.width % 4 != 0)
     return InvalidArguments("embedding: the width must be a multiple of 4");
   if (gather.rows == 0) return {};
-  return AfterLaunch(
-      device::LaunchChained(EmbeddingGatherKernel, static_cast<unsigned>(gather.rows), kThreads, 0,
-                            stream, gather),
-      "embedding");
+  return AfterLaunch(device::Launch(EmbeddingGatherKernel, static_cast<unsigned>(gather.rows),
+                                    kThreads, 0, stream, gather),
+                     "embedding");
 }
 
 }  // namespace sluice::kernels::embedding

@@ -25,6 +25,7 @@ struct EmbeddingGather {
   float* out = nullptr;  // [rows][width]
 };
 
+// Not chained to what is before it: a step's chain of kernels begins here.
 LaunchResult RunEmbeddingGather(const EmbeddingGather& gather, cudaStream_t stream);
 
 }  // namespace sluice::kernels::embedding

@@ -122,6 +122,7 @@ class AttentionTest : public CudaTest {
     DeviceArray<__nv_bfloat16> out(q.size());
     ExpectOk(
         RunDecodePlan({lengths_device.get(), num_rows, kv_heads, num_sms_, workspace}, nullptr));
+    CheckCuda(cudaDeviceSynchronize());  // of an earlier chain
     DecodeAttention attention;
     attention.q = q_device.get();
     attention.pages = {keys.get(), values.get(), kv_heads};

@@ -68,8 +68,6 @@ absl::Status CudaModel::Forward(const DeviceStep& step, cudaStream_t stream) {
   const int tokens = step.shape.tokens;
   if (tokens == 0) return absl::OkStatus();
   const StepLayout layout(step.shape);
-  SLUICE_RETURN_IF_ERROR(Embed(step, stream));
-  SLUICE_RETURN_IF_ERROR(Done("embedding"));
   SLUICE_RETURN_IF_ERROR(
       ToStatus(kernels::rope::RunRopeAngles({.positions = At<int32_t>(step, layout.positions),
                                              .inv_freq = weights_.inv_freq,
@@ -86,8 +84,10 @@ absl::Status CudaModel::Forward(const DeviceStep& step, cudaStream_t stream) {
                                            .workspace = workspace_.decode},
                                           stream)));
   }
-
   SLUICE_RETURN_IF_ERROR(Done("plan"));
+  // Not chained: what layers read of the plan stands before the first of their kernels begins.
+  SLUICE_RETURN_IF_ERROR(Embed(step, stream));
+  SLUICE_RETURN_IF_ERROR(Done("embedding"));
 
   LinearOutput down;
   for (int index = 0; index < config_.num_layers; ++index) {
