@@ -120,7 +120,7 @@ class Loading {
     const kernels::awq::ShardRange all = {
         .num_inputs = packed.inputs, .first_output = 0, .num_outputs = piece.num_outputs};
     return device::ToStatus(
-        kernels::awq::Repack(tensors, all, packed, piece.first_packed_output, stream.get()));
+        kernels::awq::Repack({&tensors, 1}, all, packed, piece.first_packed_output, stream.get()));
   }
 
   void Advance(int64_t bytes) {
