@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/awq/gated.cuh"
 #include "kernels/awq/linear_output.cuh"
 #include "kernels/device/bf16.cuh"
 #include "kernels/device/launch.cuh"
@@ -9,7 +10,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__device__ float Gated(float gate, float up) { return gate / (1.0f + __expf(-gate)) * up; }
+using awq::Gated;
 
 __global__ void __launch_bounds__(kThreads)
     SiluMulKernel(awq::LinearOutput gate_up, int width, __nv_bfloat16* out) {
