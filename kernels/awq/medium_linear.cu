@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "kernels/awq/gated.cuh"
 #include "kernels/awq/medium_linear.h"
 #include "kernels/awq/widen.cuh"
 #include "kernels/device/alu.cuh"
@@ -38,6 +39,10 @@ constexpr int kMaxStages = 8;
 // those load queues behind weights: with 1, 2 and all that the ring holds, a step of 8 rows was 6,
 // 3 and 1 % longer on an H100.
 constexpr int kUnitsBeforeWait = 4;
+
+// A gated plan leaves tiles whole though blocks then have unequal work where the one with most to
+// do has less than this more of it: less than writing and reading fp32 pieces takes in prefill.
+constexpr int kMaxLossPercent = 5;
 
 struct Barriers {
   device::TransferBarrier full[kMaxStages], free[kMaxStages];
@@ -189,29 +194,49 @@ __device__ void Prepare(const uint8_t* record, ScaleType scale_type, int half, i
   }
 }
 
-// piece: [rows][outputs]. tile: of 32 outputs, the warp's.
-template <int kRows>
-__device__ void WritePiece(const MediumLinear& linear, float* piece, int first_row, int tile,
-                           int lane, const Sums<kRows>& sums) {
-  if (tile >= linear.weight.num_tiles()) return;
-  const int64_t outputs = linear.weight.outputs;
-  const int own_row = first_row + 2 * (lane % 4);
-  float* to = piece + own_row * outputs + tile * kTileOutputs + FirstOutput(lane / 4, 0);
-  int rows_left = linear.rows - own_row;
+// Hands what a lane has of each of its rows, four neighbouring outputs, to store(place, values).
+// to: its place in the first of them. rows_left: from that row on.
+template <int kRows, typename T, typename Store>
+__device__ void StoreRows(const Sums<kRows>& sums, T* to, int64_t row_stride, int rows_left,
+                          Store store) {
 #pragma unroll
   for (int i = 0; i < kRows / 2; i += 4) {  // eight tokens
 #pragma unroll
     for (int token = 0; token < 2; ++token) {
       if (token >= rows_left) continue;
-      *reinterpret_cast<float4*>(to + token * outputs) = {
-          sums.value[0][i + token] * sums.scale[0][0],
-          sums.value[0][i + 2 + token] * sums.scale[0][1],
-          sums.value[1][i + token] * sums.scale[1][0],
-          sums.value[1][i + 2 + token] * sums.scale[1][1]};
+      store(to + token * row_stride, float4{sums.value[0][i + token] * sums.scale[0][0],
+                                            sums.value[0][i + 2 + token] * sums.scale[0][1],
+                                            sums.value[1][i + token] * sums.scale[1][0],
+                                            sums.value[1][i + 2 + token] * sums.scale[1][1]});
     }
-    to += 8 * outputs;
+    to += 8 * row_stride;
     rows_left -= 8;
   }
+}
+
+// Leaves what a warp has of a tile of the plan: 32 of its outputs.
+template <int kRows>
+__device__ void WriteSums(const MediumLinear& linear, const Work& work, int plan_tile, int warp,
+                          int lane, const Sums<kRows>& sums) {
+  const int tile = plan_tile * kBlockTiles + warp;
+  if (tile >= linear.weight.num_tiles()) return;
+  const int64_t outputs = linear.weight.outputs;
+  const int own_row = work.first_row + 2 * (lane % 4);
+  const int own_output = tile * kTileOutputs + FirstOutput(lane / 4, 0);
+  const int rows_left = linear.rows - own_row;
+  if (linear.gated != nullptr) {
+    const int64_t width = outputs / 2;
+    StoreRows(sums, linear.gated + own_row * width + own_output / 2, width, rows_left,
+              [](__nv_bfloat16* to, float4 in_turns) {
+                *reinterpret_cast<__nv_bfloat162*>(to) = __floats2bfloat162_rn(
+                    Gated(in_turns.x, in_turns.y), Gated(in_turns.z, in_turns.w));
+              });
+    return;
+  }
+  float* piece = linear.partials +
+                 int64_t{linear.plan.Piece(0, work.block, plan_tile)} * linear.rows * outputs;
+  StoreRows(sums, piece + own_row * outputs + own_output, outputs, rows_left,
+            [](float* to, float4 values) { *reinterpret_cast<float4*>(to) = values; });
 }
 
 // Multiplies the block's units. Of the two warpgroups one's products run while the other brings its
@@ -259,9 +284,7 @@ __device__ void MultiplyUnits(const Parameters& p, const Work& work, const uint8
       if (lane == 0) barriers.free[place.stage].Arrive();
       place.Next();
     }
-    float* piece = linear.partials + int64_t{plan.Piece(0, work.block, unit.tile)} * linear.rows *
-                                         linear.weight.outputs;
-    WritePiece(linear, piece, work.first_row, unit.tile * kBlockTiles + warp, lane, sums);
+    WriteSums(linear, work, unit.tile, warp, lane, sums);
     unit = {unit.tile + 1, 0};
   }
 }
@@ -297,7 +320,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
   } else {
     device::TakeRegisters<kComputeRegisters>();
-    device::WaitForPrevious();  // whose kernels may still read what partials are written over
+    device::WaitForPrevious();  // whose kernels may still read what sums are written over
     MultiplyUnits<kRows>(p, work, ring, barriers);
   }
 }
@@ -325,6 +348,18 @@ SplitPlan PlanMediumLinear(int outputs, int inputs, int rows, int num_sms) {
   return MakeSplitPlan(outputs, inputs, 1, std::max(1, num_sms / RowBlocks(rows)), kBlockOutputs);
 }
 
+std::optional<SplitPlan> PlanGatedLinear(int outputs, int inputs, int rows, int num_sms) {
+  const SplitPlan even = PlanMediumLinear(outputs, inputs, rows, num_sms);
+  const SplitPlan whole = WithWholeTiles(even);
+  const int loss = whole.units_per_block - even.units_per_block;  // of the block with most to do
+  if (loss == 0) return whole;
+  // One block of rows has little to write beside the weights that it reads.
+  if (RowBlocks(rows) == 1 || 100 * loss >= kMaxLossPercent * even.units_per_block) {
+    return std::nullopt;
+  }
+  return whole;
+}
+
 LaunchResult RunMediumLinear(const MediumLinear& linear, cudaStream_t stream) {
   const PackedAwq& weight = linear.weight;
   if (linear.rows < 1 || linear.rows > kMaxMediumRows) {
@@ -335,6 +370,12 @@ LaunchResult RunMediumLinear(const MediumLinear& linear, cudaStream_t stream) {
       linear.plan.num_tiles != (weight.outputs + kBlockOutputs - 1) / kBlockOutputs ||
       linear.plan.groups_per_slice != weight.groups()) {
     return InvalidArguments("AWQ medium linear: the plan is not for this weight");
+  }
+  if ((linear.partials == nullptr) == (linear.gated == nullptr)) {
+    return InvalidArguments("AWQ medium linear: either partials or gated");
+  }
+  if (linear.gated != nullptr && linear.plan.splits_tiles()) {
+    return InvalidArguments("AWQ medium linear: sums of a part of the inputs cannot be gated");
   }
   const int row_blocks = RowBlocks(linear.rows);
   const int block_rows = (linear.rows + row_blocks - 1) / row_blocks;

@@ -6,10 +6,15 @@
 // activations come through one ring in shared memory.
 //
 // The result is left as partial sums (SplitPlan); the kernel that reads them next adds them up.
+// Gate and up, whose outputs take turns, are gated here where the plan splits no tile: then whoever
+// has a gate has all of it, and its up, and what takes 16 bytes as pieces of two gates and ups
+// takes 4.
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
+
+#include <optional>
 
 #include "kernels/awq/packed_awq.h"
 #include "kernels/awq/split_plan.h"
@@ -23,12 +28,18 @@ struct MediumLinear {
   PackedAwq weight;
   const __nv_bfloat16* x = nullptr;  // [rows][inputs], aligned to 16 bytes
   int rows = 0;                      // 1 .. kMaxMediumRows
-  SplitPlan plan;                    // PlanMediumLinear's
-  float* partials = nullptr;         // [plan.slices * plan.max_pieces][rows][outputs]
+  SplitPlan plan;                    // PlanMediumLinear's or PlanGatedLinear's
+  // Exactly one of the two is written.
+  float* partials = nullptr;       // [plan.slices * plan.max_pieces][rows][outputs]
+  __nv_bfloat16* gated = nullptr;  // [rows][outputs / 2], as SiluMul's; the plan splits no tile
 };
 
 // The plan for a shape and number of rows on a GPU of num_sms multiprocessors.
 SplitPlan PlanMediumLinear(int outputs, int inputs, int rows, int num_sms);
+
+// For `gated`: a plan that splits no tile, or nothing where splitting them and SiluMul take less
+// time.
+std::optional<SplitPlan> PlanGatedLinear(int outputs, int inputs, int rows, int num_sms);
 
 LaunchResult RunMediumLinear(const MediumLinear& linear, cudaStream_t stream);
 

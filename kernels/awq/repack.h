@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <span>
 
 #include "kernels/awq/packed_awq.h"
 #include "kernels/host/launch_result.h"
@@ -24,7 +25,7 @@ struct AutoAwqTensors {
   ScaleType scale_type = ScaleType::kBf16;
 };
 
-// The part of it that a rank holds.
+// The part of a linear that a rank holds.
 struct ShardRange {
   int first_input = 0;  // a multiple of 128
   int num_inputs = 0;
@@ -32,10 +33,16 @@ struct ShardRange {
   int num_outputs = 0;   // a multiple of 32
 };
 
+inline constexpr int kMaxInterleaved = 2;
+
 // Writes the shard's records into packed, whose inputs are the shard's, from the output
 // first_packed_output on (a multiple of 32): linears side by side are packed one after the other.
 // All of them have packed's type of scales.
-LaunchResult Repack(const AutoAwqTensors& tensors, const ShardRange& range, const PackedAwq& packed,
-                    int first_packed_output, cudaStream_t stream);
+//
+// linears: one, or up to kMaxInterleaved of one shape, with the same shard of each, whose outputs
+// take turns: the first output of the first, of the second, the second of the first. Linears that
+// share records are written at once, as they share words, too.
+LaunchResult Repack(std::span<const AutoAwqTensors> linears, const ShardRange& range,
+                    const PackedAwq& packed, int first_packed_output, cudaStream_t stream);
 
 }  // namespace sluice::kernels::awq

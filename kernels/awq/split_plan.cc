@@ -6,6 +6,20 @@
 #include "kernels/awq/packed_awq.h"
 
 namespace sluice::kernels::awq {
+namespace {
+
+// Of a plan that has all but its blocks.
+SplitPlan WithUnitsPerBlock(SplitPlan plan, int units_per_block) {
+  plan.units_per_block = units_per_block;
+  plan.blocks_per_slice = (plan.units_per_slice() + units_per_block - 1) / units_per_block;
+  plan.max_pieces = 0;
+  for (int tile = 0; tile < plan.num_tiles; ++tile) {
+    plan.max_pieces = std::max(plan.max_pieces, plan.NumPieces(tile));
+  }
+  return plan;
+}
+
+}  // namespace
 
 SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int tile_outputs) {
   SplitPlan plan;
@@ -13,14 +27,13 @@ SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int
   plan.num_tiles = (outputs + tile_outputs - 1) / tile_outputs;
   plan.slices = slices;
   plan.groups_per_slice = inputs / kGroupInputs / slices;
-  const int units = plan.units_per_slice();
   const int blocks = std::max(1, num_blocks / slices);
-  plan.units_per_block = (units + blocks - 1) / blocks;
-  plan.blocks_per_slice = (units + plan.units_per_block - 1) / plan.units_per_block;
-  for (int tile = 0; tile < plan.num_tiles; ++tile) {
-    plan.max_pieces = std::max(plan.max_pieces, plan.NumPieces(tile));
-  }
-  return plan;
+  return WithUnitsPerBlock(plan, (plan.units_per_slice() + blocks - 1) / blocks);
+}
+
+SplitPlan WithWholeTiles(const SplitPlan& plan) {
+  const int groups = plan.groups_per_slice;
+  return WithUnitsPerBlock(plan, (plan.units_per_block + groups - 1) / groups * groups);
 }
 
 }  // namespace sluice::kernels::awq

@@ -37,6 +37,8 @@ struct SplitPlan {
   int units_per_block = 0;
   int max_pieces = 0;
 
+  // Whether some output is the sum of several pieces.
+  bool splits_tiles() const { return slices * max_pieces > 1; }
   SLUICE_HOST_DEVICE int units_per_slice() const { return num_tiles * groups_per_slice; }
   SLUICE_HOST_DEVICE SplitUnit UnitAt(int unit) const {
     return {unit / groups_per_slice, unit % groups_per_slice};
@@ -60,5 +62,8 @@ struct SplitPlan {
 
 // inputs a multiple of 128. num_blocks: at most so many run at once. slices divides inputs / 128.
 SplitPlan MakeSplitPlan(int outputs, int inputs, int slices, int num_blocks, int tile_outputs);
+
+// The same work in no more blocks, each of which has whole tiles of its slice.
+SplitPlan WithWholeTiles(const SplitPlan& plan);
 
 }  // namespace sluice::kernels::awq

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/awq/gated.cuh"
 #include "kernels/awq/linear_output.cuh"
 #include "kernels/device/bf16.cuh"
 #include "kernels/device/launch.cuh"
@@ -9,23 +10,23 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__device__ float Gated(float gate, float up) { return gate / (1.0f + __expf(-gate)) * up; }
+using awq::Gated;
 
 __global__ void __launch_bounds__(kThreads)
     SiluMulKernel(awq::LinearOutput gate_up, int width, __nv_bfloat16* out) {
   const int column = 4 * (static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x));
-  const int place = min(column, width - 4);
-  const awq::OutputColumns<2> columns(gate_up, {place, width + place});
+  const int place = 2 * min(column, width - 4);
+  const awq::OutputColumns<2> columns(gate_up, {place, place + 4});
   device::BeginChained();
   if (column >= width) return;
   for (int row = static_cast<int>(blockIdx.y); row < gate_up.rows;
        row += static_cast<int>(gridDim.y)) {
-    float4 both[2];
-    columns.Load(row, both);
-    const float4 gate = both[0], up = both[1];
+    float4 in_turns[2];
+    columns.Load(row, in_turns);
+    const float4 low = in_turns[0], high = in_turns[1];
     device::Store4Bf16(
         out + int64_t{row} * width + column,
-        {Gated(gate.x, up.x), Gated(gate.y, up.y), Gated(gate.z, up.z), Gated(gate.w, up.w)});
+        {Gated(low.x, low.y), Gated(low.z, low.w), Gated(high.x, high.y), Gated(high.z, high.w)});
   }
 }
 

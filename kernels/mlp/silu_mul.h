@@ -10,7 +10,8 @@
 
 namespace sluice::kernels::mlp {
 
-// gate_up: [rows][2 * width], a row's gate and then its up; width is a multiple of 4.
+// gate_up: [rows][2 * width], a row's gate and up in turns: g0, u0, g1, ...; width is a multiple
+// of 4.
 // out: [rows][width].
 LaunchResult SiluMul(const awq::LinearOutput& gate_up, int width, __nv_bfloat16* out,
                      cudaStream_t stream);

@@ -220,7 +220,7 @@ Options Parse(int argc, char** argv) {
         rows.push_back(std::atoi(std::string(part).c_str()));
         if (rows.back() < 1) EndWithUsage(kUsage, argument);
       }
-      linears.small_rows = linears.medium_rows = linears.dense_rows = rows;
+      linears.small_rows = linears.medium_rows = linears.gated_rows = linears.dense_rows = rows;
     } else if (name == "--only") {
       const std::vector<std::string_view> only = SplitAtCommas(value);
       const auto has = [&](std::string_view group) {

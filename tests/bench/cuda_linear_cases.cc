@@ -5,6 +5,7 @@
 #include "kernels/awq/medium_linear.h"
 #include "kernels/awq/small_linear.h"
 #include "kernels/dense/small_dense_linear.h"
+#include "kernels/mlp/silu_mul.h"
 
 namespace sluice::kernels {
 namespace {
@@ -12,9 +13,12 @@ namespace {
 struct Shape {
   const char* name;
   int inputs, outputs;
+  bool gated = false;
 };
-constexpr Shape kShapes[] = {
-    {"qkv", 5120, 7168}, {"o", 5120, 5120}, {"gate and up", 5120, 34816}, {"down", 17408, 5120}};
+constexpr Shape kShapes[] = {{"qkv", 5120, 7168},
+                             {"o", 5120, 5120},
+                             {"gate and up", 5120, 34816, true},
+                             {"down", 17408, 5120}};
 constexpr int kHidden = 5120, kVocabulary = 151936;
 
 double Flops(int rows, const Shape& shape) {
@@ -67,6 +71,40 @@ void BenchPieces(const Shape& shape, const char* way, int rows, const Weights& w
   });
   report.Case(Name(shape, way, rows), us, weights.bytes() + BytesOfX(rows, shape),
               Flops(rows, shape));
+}
+
+void BenchGated(const Shape& shape, int rows, const Weights& weights, const __nv_bfloat16* x,
+                const Gpu& gpu, Report& report) {
+  const int width = shape.outputs / 2;
+  awq::LinearOutput pieces;
+  pieces.plan = awq::PlanMediumLinear(shape.outputs, shape.inputs, rows, gpu.num_sms);
+  pieces.rows = rows;
+  pieces.outputs = shape.outputs;
+  const Memory<float> partials(static_cast<size_t>(pieces.plan.PartialFloats(rows, shape.outputs)));
+  pieces.partials = partials.get();
+  const Memory<__nv_bfloat16> gated(size_t{1} * rows * width);
+  awq::MediumLinear linear;
+  linear.x = x;
+  linear.rows = rows;
+  const double bytes = weights.bytes() + BytesOfX(rows, shape) + 2.0 * rows * width;
+
+  linear.plan = pieces.plan;
+  linear.partials = partials.get();
+  double us = GraphMicroseconds(weights.copies(), [&](int i, cudaStream_t stream) {
+    linear.weight = weights.Copy(i);
+    Check(awq::RunMediumLinear(linear, stream));
+    Check(mlp::SiluMul(pieces, width, gated.get(), stream));
+  });
+  report.Case(Name(shape, "medium and SiLU", rows), us, bytes, Flops(rows, shape));
+
+  linear.plan = awq::WithWholeTiles(pieces.plan);
+  linear.partials = nullptr;
+  linear.gated = gated.get();
+  us = GraphMicroseconds(weights.copies(), [&](int i, cudaStream_t stream) {
+    linear.weight = weights.Copy(i);
+    Check(awq::RunMediumLinear(linear, stream));
+  });
+  report.Case(Name(shape, "medium gated", rows), us, bytes, Flops(rows, shape));
 }
 
 void BenchDense(const Shape& shape, const std::vector<int>& row_counts, const Weights& weights,
@@ -142,6 +180,10 @@ void BenchLinears(const LinearCases& cases, const Gpu& gpu, dense::DenseLinear* 
       if (!cases.medium || rows > awq::kMaxMediumRows) continue;
       BenchPieces<awq::MediumLinear>(shape, "medium", rows, weights, x.get(), gpu,
                                      awq::PlanMediumLinear, awq::RunMediumLinear, report);
+    }
+    for (const int rows : cases.gated_rows) {
+      if (!cases.medium || !shape.gated || rows > awq::kMaxMediumRows) continue;
+      BenchGated(shape, rows, weights, x.get(), gpu, report);
     }
     if (cases.dense && linear != nullptr) {
       BenchDense(shape, cases.dense_rows, weights, x.get(), *linear, report);

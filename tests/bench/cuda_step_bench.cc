@@ -3,7 +3,8 @@
 // with an event after every operation. Prints a table (JSON) of the operations: launches, time over
 // all layers, bytes that have to be read and floating-point operations that have to be made, and
 // the fraction of what the GPU can do in that time. An event costs about a microsecond, so small
-// operations look slower than they are; "untimed_ms" is the same graph without events.
+// operations look slower than they are; "untimed_ms" is the same graph without events. Where gate
+// and up are gated by their linear (awq::PlanGatedLinear), all of it is "gate_up".
 //
 // With several ranks, a thread and a GPU each, the table is rank 0's; what it waits for the others
 // is in the time of its all-reduces.

@@ -59,23 +59,41 @@ struct Checkpoint {
   }
 };
 
-// A shard of it on the device.
-struct OnDevice {
+// What it stores, on the device.
+struct StoredOnDevice {
   DeviceArray<int32_t> qweight, qzeros;
   DeviceArray<uint16_t> scales;
+  AutoAwqTensors tensors;
+
+  explicit StoredOnDevice(const Checkpoint& checkpoint)
+      : qweight(checkpoint.qweight), qzeros(checkpoint.qzeros), scales(checkpoint.scales) {
+    tensors = {qweight.get(),     qzeros.get(),       scales.get(),
+               checkpoint.inputs, checkpoint.outputs, checkpoint.scale_type};
+  }
+};
+
+// A shard of it, packed on the device; or of two whose outputs take turns.
+struct OnDevice {
   DeviceArray<uint8_t> tiles;
   PackedAwq packed;
 
   OnDevice(const Checkpoint& checkpoint, const ShardRange& range)
-      : qweight(checkpoint.qweight),
-        qzeros(checkpoint.qzeros),
-        scales(checkpoint.scales),
-        tiles(
-            static_cast<size_t>(PackedAwq{nullptr, range.num_outputs, range.num_inputs}.bytes())) {
-    packed = {tiles.get(), range.num_outputs, range.num_inputs, checkpoint.scale_type};
-    ExpectOk(Repack({qweight.get(), qzeros.get(), scales.get(), checkpoint.inputs,
-                     checkpoint.outputs, checkpoint.scale_type},
-                    range, packed, 0, nullptr));
+      : OnDevice(1, checkpoint.scale_type, range) {
+    const StoredOnDevice stored(checkpoint);
+    ExpectOk(Repack({&stored.tensors, 1}, range, packed, 0, nullptr));
+  }
+  OnDevice(const Checkpoint& even, const Checkpoint& odd, const ShardRange& range)
+      : OnDevice(2, even.scale_type, range) {
+    const StoredOnDevice stored_even(even), stored_odd(odd);
+    const AutoAwqTensors linears[] = {stored_even.tensors, stored_odd.tensors};
+    ExpectOk(Repack(linears, range, packed, 0, nullptr));
+  }
+
+ private:
+  OnDevice(int linears, ScaleType scale_type, const ShardRange& range)
+      : tiles(static_cast<size_t>(
+            PackedAwq{nullptr, linears * range.num_outputs, range.num_inputs}.bytes())) {
+    packed = {tiles.get(), linears * range.num_outputs, range.num_inputs, scale_type};
   }
 };
 

@@ -54,16 +54,51 @@ TEST_F(AwqTest, WidensWhatItRepacked) {
   }
 }
 
-TEST_F(AwqTest, KeepsTypesOfScalesApart) {
-  const Checkpoint checkpoint(128, 32, 7, ScaleType::kF16);
+// The even outputs are one linear's, the odd ones another's: each as it is packed by itself.
+TEST_F(AwqTest, InterleavesTwoLinears) {
+  for (const ScaleType type : {ScaleType::kBf16, ScaleType::kF16}) {
+    for (const ShardRange range : {ShardRange{0, 256, 0, 96}, ShardRange{128, 384, 64, 160}}) {
+      const auto widened = [&](const OnDevice& device) {
+        DeviceArray<__nv_bfloat16> out(size_t{1} * device.packed.outputs * range.num_inputs);
+        ExpectOk(Dequantize(device.packed, out.get(), nullptr));
+        return ToFloats(out.ToHost());
+      };
+      const Checkpoint even(512, 256, 7, type), odd(512, 256, 8, type);
+      const std::vector<float> both = widened(OnDevice(even, odd, range));
+      const std::vector<float> alone[] = {widened(OnDevice(even, range)),
+                                          widened(OnDevice(odd, range))};
+      ASSERT_EQ(both.size(), 2 * alone[0].size());
+      const auto inputs = static_cast<size_t>(range.num_inputs);
+      for (size_t i = 0; i < both.size(); ++i) {
+        const size_t output = i / inputs, input = i % inputs;
+        ASSERT_EQ(both[i], alone[output % 2][output / 2 * inputs + input])
+            << "output " << output << ", input " << input;
+      }
+    }
+  }
+}
+
+TEST_F(AwqTest, RefusesToRepackWhatDoesNotFit) {
+  const Checkpoint checkpoint(128, 32, 7, ScaleType::kF16), wider(128, 64, 7, ScaleType::kF16);
   const ShardRange all = {0, 128, 0, 32};
   const OnDevice device(checkpoint, all);
+  const StoredOnDevice stored(checkpoint), stored_wider(wider);
+  const std::vector<AutoAwqTensors> linears(3, stored.tensors);
+  const auto repacks = [&](size_t count, const PackedAwq& packed) {
+    return Repack({linears.data(), count}, all, packed, 0, nullptr).ok();
+  };
+  EXPECT_TRUE(repacks(1, device.packed));
   PackedAwq other = device.packed;
   other.scale_type = ScaleType::kBf16;
-  EXPECT_FALSE(Repack({device.qweight.get(), device.qzeros.get(), device.scales.get(), 128, 32,
-                       ScaleType::kF16},
-                      all, other, 0, nullptr)
-                   .ok());
+  EXPECT_FALSE(repacks(1, other));
+  EXPECT_FALSE(repacks(0, device.packed));
+  EXPECT_FALSE(repacks(2, device.packed));  // twice the outputs that there is room for
+  const OnDevice larger(Checkpoint(128, 96, 7, ScaleType::kF16), {0, 128, 0, 96});
+  EXPECT_TRUE(repacks(2, larger.packed));
+  EXPECT_FALSE(repacks(3, larger.packed));
+  // Of two linears, the second is too small for the shard.
+  const AutoAwqTensors unlike[] = {stored_wider.tensors, stored.tensors};
+  EXPECT_FALSE(Repack(unlike, {0, 128, 32, 32}, larger.packed, 0, nullptr).ok());
 }
 
 struct Shape {

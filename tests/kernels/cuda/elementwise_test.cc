@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/awq/sum_pieces.h"
 #include "kernels/cpu/embedding.h"
-#include "kernels/cpu/mlp.h"
 #include "kernels/cpu/norm.h"
 #include "kernels/cpu/rope.h"
 #include "kernels/cpu/thread_pool.h"
@@ -15,6 +15,7 @@
 #include "kernels/norm/add_rms_norm.h"
 #include "kernels/rope/head_norm_rope.h"
 #include "tests/kernels/cuda/device_array.h"
+#include "tests/kernels/cuda/gated_on_cpu.h"
 
 namespace sluice::kernels {
 namespace {
@@ -103,19 +104,36 @@ TEST_F(ElementwiseTest, NormAddsUpPartialSums) {
   EXPECT_EQ(residual_device.ToHost(), expected);
 }
 
-TEST_F(ElementwiseTest, Gates) {
-  for (const int width : {1024, 17408}) {
+TEST_F(ElementwiseTest, SiluMulEqualsTheCpu) {
+  for (const int width : {4, 1024, 17408}) {
     for (const int rows : kRowCounts) {
       if (int64_t{rows} * width > int64_t{2048} * 17408) continue;  // minutes of random numbers
       const std::vector<__nv_bfloat16> gate_up = RandomBf16(rng_, size_t{2} * rows * width, 3.0f);
       const DeviceArray<__nv_bfloat16> device(gate_up);
       DeviceArray<__nv_bfloat16> out(size_t{1} * rows * width);
       ExpectOk(mlp::SiluMul(Dense(device, rows, 2 * width), width, out.get(), nullptr));
-      const std::vector<float> floats = ToFloats(gate_up);
-      std::vector<float> expected(size_t{1} * rows * width);
-      cpu::SiluMul(floats.data(), rows, width, expected.data(), pool_);
+      const std::vector<float> expected = GatedOnCpu(ToFloats(gate_up), rows, width, pool_);
       ExpectRounded(out.ToHost(), expected);
     }
+  }
+}
+
+TEST_F(ElementwiseTest, SiluMulAddsUpPartialSums) {
+  constexpr int kRows = 3, kWidth = 544, kOutputs = 2 * kWidth;
+  for (const int tile_outputs : {32, 256}) {
+    awq::LinearOutput gate_up;
+    gate_up.plan = awq::MakeSplitPlan(kOutputs, 1024, 2, 42, tile_outputs);
+    ASSERT_GT(gate_up.plan.max_pieces, 1);
+    gate_up.rows = kRows;
+    gate_up.outputs = kOutputs;
+    const auto size = static_cast<size_t>(gate_up.plan.PartialFloats(kRows, kOutputs));
+    const DeviceArray<float> partials(ToFloats(RandomBf16(rng_, size, 1.0f)));
+    gate_up.partials = partials.get();
+    DeviceArray<float> sums(kRows * kOutputs);
+    ExpectOk(awq::SumPieces(gate_up, sums.get(), nullptr));
+    DeviceArray<__nv_bfloat16> out(kRows * kWidth);
+    ExpectOk(mlp::SiluMul(gate_up, kWidth, out.get(), nullptr));
+    ExpectRounded(out.ToHost(), GatedOnCpu(sums.ToHost(), kRows, kWidth, pool_));
   }
 }
 

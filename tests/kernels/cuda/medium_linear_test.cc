@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AWQ linear for 8 rows and more against the CPU's, and the sum of its pieces.
+// The AWQ linear for 8 rows and more against the CPU's, gated and not, and the sum of its pieces.
 //
 // Tolerance. Both sides start from the same bf16 activations and the same (q - zero), exact; scales
 // are applied in fp32. The order of fp32 sums of K products differs, which 2^-20 of the sum of
@@ -14,7 +14,9 @@
 
 #include "kernels/awq/linear_path.h"
 #include "kernels/awq/sum_pieces.h"
+#include "kernels/mlp/silu_mul.h"
 #include "tests/kernels/cuda/awq_checkpoint.h"
+#include "tests/kernels/cuda/gated_on_cpu.h"
 
 namespace sluice::kernels::awq {
 namespace {
@@ -179,12 +181,195 @@ TEST_F(MediumLinearTest, RefusesWhatItCannotDo) {
   MediumLinear linear;
   linear.weight = device.packed;
   linear.rows = 32;
+  DeviceArray<float> partials(32 * 32);
+  linear.partials = partials.get();
   EXPECT_FALSE(RunMediumLinear(linear, nullptr).ok());  // no plan
   linear.plan = PlanMediumLinear(64, 256, 32, 132);
   EXPECT_FALSE(RunMediumLinear(linear, nullptr).ok());  // another weight's
   linear.plan = PlanMediumLinear(32, 128, 32, 132);
   linear.rows = kMaxMediumRows + 1;
   EXPECT_FALSE(RunMediumLinear(linear, nullptr).ok());
+  linear.rows = 32;
+  linear.partials = nullptr;
+  EXPECT_FALSE(RunMediumLinear(linear, nullptr).ok());  // nowhere to write
+}
+
+// Every number of rows that a block may have, and several blocks of rows.
+std::vector<int> GatedRowCounts() {
+  std::vector<int> counts;
+  for (int rows = 1; rows <= 17; ++rows) counts.push_back(rows);
+  for (const int rows : {24, 25, 32, 48, 64, 96, 128, 256}) {
+    for (const int near : {rows - 1, rows, rows + 1}) counts.push_back(near);
+  }
+  counts.insert(counts.end(), {1000, 2048});
+  return counts;
+}
+
+class GatedLinearTest : public CudaTest {
+ protected:
+  // A plan of whole tiles for this many multiprocessors.
+  static SplitPlan PlanOf(const PackedAwq& weight, int rows, int num_sms) {
+    return WithWholeTiles(PlanMediumLinear(weight.outputs, weight.inputs, rows, num_sms));
+  }
+
+  static std::vector<float> Run(const PackedAwq& weight, const __nv_bfloat16* x, int rows,
+                                int num_sms) {
+    MediumLinear linear;
+    linear.weight = weight;
+    linear.x = x;
+    linear.rows = rows;
+    linear.plan = PlanOf(weight, rows, num_sms);
+    const size_t size = size_t{1} * rows * weight.outputs / 2;
+    constexpr size_t kBeyond = 1024;  // must stay as it is
+    DeviceArray<__nv_bfloat16> gated(size + kBeyond);
+    linear.gated = gated.get();
+    ExpectOk(RunMediumLinear(linear, nullptr));
+    std::vector<float> values = ToFloats(gated.ToHost());
+    for (size_t i = size; i < values.size(); ++i) EXPECT_TRUE(std::isnan(values[i])) << i - size;
+    values.resize(size);
+    return values;
+  }
+
+  // The same by pieces and SiluMul.
+  static std::vector<float> RunByPieces(const PackedAwq& weight, const __nv_bfloat16* x, int rows,
+                                        int num_sms) {
+    LinearOutput output;
+    output.plan = PlanOf(weight, rows, num_sms);
+    output.rows = rows;
+    output.outputs = weight.outputs;
+    DeviceArray<float> partials(
+        static_cast<size_t>(output.plan.PartialFloats(rows, weight.outputs)));
+    output.partials = partials.get();
+    MediumLinear linear;
+    linear.weight = weight;
+    linear.x = x;
+    linear.rows = rows;
+    linear.plan = output.plan;
+    linear.partials = partials.get();
+    ExpectOk(RunMediumLinear(linear, nullptr));
+    DeviceArray<__nv_bfloat16> gated(size_t{1} * rows * weight.outputs / 2);
+    ExpectOk(mlp::SiluMul(output, weight.outputs / 2, gated.get(), nullptr));
+    return ToFloats(gated.ToHost());
+  }
+
+  cpu::ThreadPool pool_{4};
+};
+
+// The CPU's product and gate. The tolerance of a sum (above) counts about twice, for the slope of
+// SiLU is at most 1.1 and values of gate and up are a few units; then one rounding to bf16.
+TEST_F(GatedLinearTest, EqualsTheCpu) {
+  const std::vector<Shape> shapes =
+      kSmallShapes ? std::vector<Shape>{{256, 320}} : std::vector<Shape>{{5120, 4352}, {384, 2048}};
+  for (const auto [inputs, outputs] : shapes) {
+    const Checkpoint checkpoint(inputs, outputs, 21);
+    const ShardRange all = {0, inputs, 0, outputs};
+    const OnDevice device(checkpoint, all);
+    const cpu::LinearWeight reference = checkpoint.OnCpu(all, pool_);
+    std::mt19937 rng(8);
+    const std::vector<int> row_counts = GatedRowCounts();
+    const int most_rows = *std::ranges::max_element(row_counts);
+    const int width = outputs / 2;
+    const std::vector<__nv_bfloat16> x = RandomBf16(rng, size_t{1} * most_rows * inputs, 1.0f);
+    std::vector<float> sums(size_t{1} * most_rows * outputs);
+    cpu::Linear(reference, ToFloats(x).data(), inputs, most_rows, sums.data(), outputs, pool_);
+    const std::vector<float> expected = GatedOnCpu(sums, most_rows, width, pool_);
+    const DeviceArray<__nv_bfloat16> x_device(x);
+    for (const int rows : row_counts) {
+      for (const int num_sms : kSmCounts) {
+        const std::vector<float> actual = Run(device.packed, x_device.get(), rows, num_sms);
+        for (size_t i = 0; i < actual.size(); ++i) {
+          const float values = 2.0f + std::abs(sums[2 * i]) + std::abs(sums[2 * i + 1]);
+          const float tolerance =
+              1.1f * values * Tolerance(inputs) + std::ldexp(std::abs(expected[i]), -8);
+          if (std::abs(actual[i] - expected[i]) <= tolerance) continue;
+          FAIL() << inputs << "x" << outputs << ", " << rows << " rows, " << num_sms << " SMs, row "
+                 << i / static_cast<size_t>(width) << ", column " << i % static_cast<size_t>(width)
+                 << ": " << actual[i] << ", not " << expected[i];
+        }
+      }
+    }
+  }
+}
+
+TEST_F(GatedLinearTest, HasTheBitsOfPiecesAndSiluMul) {
+  for (const ScaleType type : {ScaleType::kBf16, ScaleType::kF16}) {
+    const Checkpoint checkpoint(384, 544, 22, type);
+    const OnDevice device(checkpoint, {0, 384, 0, 544});
+    std::mt19937 rng(9);
+    const DeviceArray<__nv_bfloat16> x(RandomBf16(rng, size_t{300} * 384, 1.0f));
+    for (const int rows : {1, 20, 64, 100, 128, 300}) {
+      EXPECT_EQ(Run(device.packed, x.get(), rows, 5), RunByPieces(device.packed, x.get(), rows, 5))
+          << rows << " rows";
+    }
+  }
+}
+
+// Gates far from zero: exp overflows, or vanishes.
+TEST_F(GatedLinearTest, TakesAnyGate) {
+  Checkpoint checkpoint(128, 32, 23);
+  for (uint16_t& scale : checkpoint.scales) scale = checkpoint.Rounded(3.0f);
+  const OnDevice device(checkpoint, {0, 128, 0, 32});
+  std::mt19937 rng(10);
+  const DeviceArray<__nv_bfloat16> x(RandomBf16(rng, size_t{64} * 128, 1.0f));
+  const std::vector<float> gated = Run(device.packed, x.get(), 64, 1);
+  EXPECT_TRUE(std::ranges::all_of(gated, [](float value) { return std::isfinite(value); }));
+  EXPECT_GT(std::ranges::count(gated, 0.0f), 0);
+  EXPECT_GT(*std::ranges::max_element(gated), 1e4f);
+}
+
+TEST_F(GatedLinearTest, RefusesASplitTile) {
+  const Checkpoint checkpoint(384, 320, 24);
+  const OnDevice device(checkpoint, {0, 384, 0, 320});
+  std::mt19937 rng(11);
+  const DeviceArray<__nv_bfloat16> x(RandomBf16(rng, size_t{32} * 384, 1.0f));
+  DeviceArray<__nv_bfloat16> gated(32 * 160);
+  MediumLinear linear;
+  linear.weight = device.packed;
+  linear.x = x.get();
+  linear.rows = 32;
+  linear.gated = gated.get();
+  linear.plan = PlanMediumLinear(320, 384, 32, 4);
+  ASSERT_TRUE(linear.plan.splits_tiles());
+  EXPECT_FALSE(RunMediumLinear(linear, nullptr).ok());
+  linear.plan = WithWholeTiles(linear.plan);
+  EXPECT_FALSE(linear.plan.splits_tiles());
+  ExpectOk(RunMediumLinear(linear, nullptr));
+  DeviceArray<float> partials(static_cast<size_t>(linear.plan.PartialFloats(32, 320)));
+  linear.partials = partials.get();
+  EXPECT_FALSE(RunMediumLinear(linear, nullptr).ok());  // both
+}
+
+// The 14B's gate and up on an H100, at every tensor parallel size.
+TEST(PlanGatedLinearTest, LeavesTilesWholeWhereThatCostsLittle) {
+  constexpr int kInputs = 5120, kGroups = kInputs / kGroupInputs, kSms = 132;
+  for (const int tp_size : {1, 2, 4, 8}) {
+    const int outputs = 34816 / tp_size, tiles = outputs / 256;
+    for (int rows = 1; rows <= kMaxMediumRows; rows += rows < 160 ? 1 : 16) {
+      const std::optional<SplitPlan> plan = PlanGatedLinear(outputs, kInputs, rows, kSms);
+      const int blocks = kSms / ((rows + 127) / 128);
+      // What a block has at most, in units.
+      const int even = (tiles * kGroups + blocks - 1) / blocks;
+      const int whole = (tiles + blocks - 1) / blocks * kGroups;
+      const bool splits = even != whole;
+      const double loss = static_cast<double>(whole) / even - 1.0;
+      ASSERT_EQ(plan.has_value(), !splits || (rows > 128 && loss < 0.05))
+          << tp_size << " ranks, " << rows << " rows";
+      if (!plan) continue;
+      EXPECT_FALSE(plan->splits_tiles());
+      EXPECT_EQ(plan->num_tiles, tiles);
+      EXPECT_LE(plan->blocks_per_slice, blocks);
+      EXPECT_EQ(plan->units_per_block, whole);
+      EXPECT_GE(plan->blocks_per_slice * plan->units_per_block, tiles * kGroups);
+      EXPECT_EQ(PlanMediumLinear(outputs, kInputs, rows, kSms).splits_tiles(), splits);
+    }
+  }
+  // 136 tiles: 17 for each of 8 blocks; 9.7 for 14; 2.06 for 66, where some block would have 3.
+  EXPECT_TRUE(PlanGatedLinear(34816, kInputs, 2048, kSms));
+  EXPECT_TRUE(PlanGatedLinear(34816, kInputs, 1100, kSms));
+  EXPECT_FALSE(PlanGatedLinear(34816, kInputs, 256, kSms));
+  // 3.9 for each of 10 blocks: split up to 128 rows, whatever the loss.
+  EXPECT_FALSE(PlanGatedLinear(39 * 256, kInputs, 128, 10));
+  EXPECT_TRUE(PlanGatedLinear(39 * 256, kInputs, 129, 20));
 }
 
 class SumPiecesTest : public CudaTest {};

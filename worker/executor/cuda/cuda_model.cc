@@ -103,13 +103,7 @@ absl::Status CudaModel::Forward(const DeviceStep& step, cudaStream_t stream) {
                             RunRowParallel(layer.o, "o", workspace_.attended, tokens, stream));
     SLUICE_RETURN_IF_ERROR(AddNorm(&o, layer.post_attention_norm, tokens, stream));
     SLUICE_RETURN_IF_ERROR(Done("norm"));
-    SLUICE_ASSIGN_OR_RETURN(
-        const LinearOutput gate_up,
-        RunLinear(layer.gate_up, workspace_.normed, tokens, OutputType::kBf16, stream));
-    SLUICE_RETURN_IF_ERROR(Done("gate_up"));
-    SLUICE_RETURN_IF_ERROR(
-        ToStatus(kernels::mlp::SiluMul(gate_up, layer.down.inputs, workspace_.gated, stream)));
-    SLUICE_RETURN_IF_ERROR(Done("silu"));
+    SLUICE_RETURN_IF_ERROR(GateUp(layer.gate_up, tokens, stream));
     SLUICE_ASSIGN_OR_RETURN(down,
                             RunRowParallel(layer.down, "down", workspace_.gated, tokens, stream));
   }
@@ -202,6 +196,28 @@ absl::Status CudaModel::Attend(const DeviceStep& step, int layer, const LinearOu
        .workspace = workspace_.prefill,
        .out = workspace_.attended},
       stream));
+}
+
+absl::Status CudaModel::GateUp(const DeviceLinear& gate_up, int rows, cudaStream_t stream) {
+  if (gate_up.is_awq() && kernels::awq::ChooseLinearPath(rows) == LinearPath::kMedium) {
+    const auto plan =
+        kernels::awq::PlanGatedLinear(gate_up.outputs, gate_up.inputs, rows, num_sms_);
+    if (plan.has_value()) {
+      SLUICE_RETURN_IF_ERROR(ToStatus(kernels::awq::RunMediumLinear({.weight = gate_up.awq,
+                                                                     .x = workspace_.normed,
+                                                                     .rows = rows,
+                                                                     .plan = *plan,
+                                                                     .gated = workspace_.gated},
+                                                                    stream)));
+      return Done("gate_up");
+    }
+  }
+  SLUICE_ASSIGN_OR_RETURN(const LinearOutput out,
+                          RunLinear(gate_up, workspace_.normed, rows, OutputType::kBf16, stream));
+  SLUICE_RETURN_IF_ERROR(Done("gate_up"));
+  SLUICE_RETURN_IF_ERROR(
+      ToStatus(kernels::mlp::SiluMul(out, gate_up.outputs / 2, workspace_.gated, stream)));
+  return Done("silu");
 }
 
 absl::StatusOr<LinearOutput> CudaModel::RunLinear(const DeviceLinear& linear,

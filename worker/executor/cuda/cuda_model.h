@@ -77,6 +77,9 @@ class CudaModel {
                        int rows, cudaStream_t stream);
   absl::Status Attend(const DeviceStep& step, int layer, const kernels::awq::LinearOutput& qkv,
                       cudaStream_t stream);
+  // SiLU(gate) * up of `rows` rows of normed, into gated: by one kernel or, where its linear leaves
+  // pieces or finished gates and ups, by two.
+  absl::Status GateUp(const DeviceLinear& gate_up, int rows, cudaStream_t stream);
   // x [rows][inputs]. Its output is read before the next linear runs.
   absl::StatusOr<kernels::awq::LinearOutput> RunLinear(const DeviceLinear& linear,
                                                        const __nv_bfloat16* x, int rows,

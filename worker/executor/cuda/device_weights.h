@@ -19,7 +19,8 @@
 
 namespace sluice::worker {
 
-// One linear of a rank, or several over one input side by side (q, k, v; gate, up).
+// One linear of a rank, or several over one input: their outputs one linear after the other (q, k,
+// v), or in turns (gate, up).
 struct DeviceLinear {
   kernels::awq::PackedAwq awq;           // tiles null: dense
   const __nv_bfloat16* dense = nullptr;  // [outputs][inputs], or null: AWQ
@@ -36,8 +37,10 @@ struct DeviceLayer {
   const __nv_bfloat16* k_norm = nullptr;               // [head_dim]
   DeviceLinear qkv;                                    // the rank's q heads, then k's, then v's
   DeviceLinear o;                                      // all outputs of the rank's inputs
-  DeviceLinear gate_up;                                // the rank's gate, then its up
-  DeviceLinear down;                                   // all outputs of the rank's inputs
+  // The rank's gate and up in turns, g0, u0, g1, ...: whoever has two neighbouring outputs, which a
+  // lane of each AWQ linear has, has a gate and its up. One order, however it is computed.
+  DeviceLinear gate_up;
+  DeviceLinear down;  // all outputs of the rank's inputs
 };
 
 struct DeviceWeights {

@@ -32,17 +32,17 @@ void RoundToBf16(const std::byte* from, DType stored, int64_t count, std::byte* 
   }
 }
 
-// Calls run(first, count, offset) for each run of neighbouring elements of the part; offset counts
-// elements from the part's beginning.
+// Calls run(first, count, offset) for each run of elements that are neighbours where they are
+// stored and where they are staged; offset counts staged elements from the part's beginning.
 template <typename Run>
 void ForRuns(const TensorPart& part, const Run& run) {
-  if (part.num_columns == part.full_columns()) {
+  if (part.num_columns == part.full_columns() && part.row_stride == 1) {
     run(part.first_row * part.num_columns, part.num_rows * part.num_columns, int64_t{0});
     return;
   }
   for (int64_t row = 0; row < part.num_rows; ++row) {
     run((part.first_row + row) * part.full_columns() + part.first_column, part.num_columns,
-        row * part.num_columns);
+        row * part.row_stride * part.num_columns);
   }
 }
 

@@ -10,8 +10,9 @@
 
 namespace sluice::worker {
 
-// out: part.staged_bytes() bytes, row after row without gaps. Floats are rounded to part.staged,
-// to the nearest even, where they are stored as another type. checkpoint: null for dummy weights.
+// out: part.staged_bytes() bytes; what lies between rows is left as it is. Floats are rounded to
+// part.staged, to the nearest even, where they are stored as another type. checkpoint: null for
+// dummy weights.
 void ReadPart(const Checkpoint* checkpoint, const TensorPart& part, std::byte* out);
 
 // Has the kernel fetch what ReadPart will touch, without waiting for it.

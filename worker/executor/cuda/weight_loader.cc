@@ -110,17 +110,20 @@ class Loading {
     if (!piece.is_awq()) return absl::OkStatus();
     kernels::awq::PackedAwq packed = piece.packed;
     packed.tiles = arena_.As<void>(piece.offset);
-    const kernels::awq::AutoAwqTensors tensors = {
-        .qweight = scratch.As<int32_t>(piece.parts[0].staged_offset),
-        .qzeros = scratch.As<int32_t>(piece.parts[1].staged_offset),
-        .scales = scratch.As<uint16_t>(piece.parts[2].staged_offset),
-        .inputs = packed.inputs,
-        .outputs = piece.num_outputs,
-        .scale_type = packed.scale_type};
+    std::vector<kernels::awq::AutoAwqTensors> linears;
+    for (size_t first = 0; first < piece.parts.size(); first += kAwqTensors) {
+      const TensorPart* parts = &piece.parts[first];
+      linears.push_back({.qweight = scratch.As<int32_t>(parts[0].staged_offset),
+                         .qzeros = scratch.As<int32_t>(parts[1].staged_offset),
+                         .scales = scratch.As<uint16_t>(parts[2].staged_offset),
+                         .inputs = packed.inputs,
+                         .outputs = piece.num_outputs,
+                         .scale_type = packed.scale_type});
+    }
     const kernels::awq::ShardRange all = {
         .num_inputs = packed.inputs, .first_output = 0, .num_outputs = piece.num_outputs};
     return device::ToStatus(
-        kernels::awq::Repack(tensors, all, packed, piece.first_packed_output, stream.get()));
+        kernels::awq::Repack(linears, all, packed, piece.first_packed_output, stream.get()));
   }
 
   void Advance(int64_t bytes) {

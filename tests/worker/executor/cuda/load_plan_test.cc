@@ -24,8 +24,8 @@ Qwen3Config SmallConfig(bool awq, bool tied) {
   config.hidden_size = 384;
   config.intermediate_size = 1024;
   config.num_layers = 2;
-  config.num_heads = 8;
-  config.num_kv_heads = 4;
+  config.num_heads = 16;
+  config.num_kv_heads = 8;
   config.vocab_size = 520;
   config.rope_theta = 10000;
   config.tie_word_embeddings = tied;
@@ -52,10 +52,10 @@ struct Range {
 
 // What a piece writes of the arena: records of neighbouring tiles follow each other.
 Range WrittenBy(const LoadPiece& piece) {
-  if (!piece.is_awq()) return {piece.offset, piece.offset + piece.staged_bytes()};
+  if (!piece.is_awq()) return {piece.offset, piece.offset + piece.staged_bytes()};  // each byte
   const int64_t tile_bytes = int64_t{piece.packed.groups()} * kernels::awq::kTileBytes;
   const int64_t first = piece.first_packed_output / kernels::awq::kTileOutputs;
-  const int64_t count = piece.num_outputs / kernels::awq::kTileOutputs;
+  const int64_t count = piece.num_linears() * piece.num_outputs / kernels::awq::kTileOutputs;
   return {piece.offset + first * tile_bytes, piece.offset + (first + count) * tile_bytes};
 }
 
@@ -134,11 +134,59 @@ TEST_P(LoadPlanTest, PiecesFitTheSlotAndAreAligned) {
     const bool smallest = piece.is_awq() ? piece.num_outputs == kernels::awq::kTileOutputs
                                          : piece.parts[0].num_rows == 1;
     EXPECT_TRUE(piece.staged_bytes() <= c.slot_bytes || smallest);
-    int64_t staged = 0;
+    // Every staged byte is some part's, once.
+    std::vector<int> writes(static_cast<size_t>(piece.staged_bytes()));
     for (const TensorPart& part : piece.parts) {
-      EXPECT_EQ(part.staged_offset, staged);
       EXPECT_EQ(part.staged_offset % 16, 0);
-      staged += part.staged_bytes();
+      for (int64_t row = 0; row < part.num_rows; ++row) {
+        const int64_t begin = part.staged_offset + row * part.row_stride * part.row_bytes();
+        for (int64_t i = 0; i < part.row_bytes(); ++i) ++writes.at(static_cast<size_t>(begin + i));
+      }
+    }
+    EXPECT_EQ(std::count(writes.begin(), writes.end(), 1), piece.staged_bytes());
+  }
+}
+
+// The tensor, and the row of it, whose values become an output of the rank's gate_up: of a piece,
+// whichever writes it.
+std::pair<std::string, int64_t> SourceOf(const std::vector<LoadPiece>& pieces,
+                                         const LinearLayout& layout, int output) {
+  for (const LoadPiece& piece : pieces) {
+    const int linears = piece.num_linears();
+    const int64_t row_bytes = int64_t{layout.inputs} * 2;
+    const int64_t first =
+        piece.is_awq() ? piece.first_packed_output : (piece.offset - layout.offset) / row_bytes;
+    const int64_t count = linears * (piece.is_awq() ? piece.num_outputs : piece.parts[0].num_rows);
+    const bool here = piece.is_awq() ? piece.offset == layout.offset
+                                     : piece.offset >= layout.offset &&
+                                           piece.offset < layout.offset + layout.bytes();
+    if (!here || output < first || output >= first + count) continue;
+    const int64_t place = output - first;  // outputs of the piece's linears take turns
+    const TensorPart& part =
+        piece.parts[static_cast<size_t>(place % linears) * (piece.is_awq() ? kAwqTensors : 1)];
+    const int64_t first_of_part = piece.is_awq() ? part.first_column * 8 : part.first_row;
+    return {part.tensor.name, first_of_part + place / linears};
+  }
+  return {};
+}
+
+TEST_P(LoadPlanTest, GateAndUpTakeTurns) {
+  const Case& c = GetParam();
+  const Qwen3Config config = SmallConfig(c.awq, c.tied);
+  const auto layout = LayOutWeights(config, c.tp_size, nullptr);
+  ASSERT_TRUE(layout.ok());
+  const std::string suffix = c.awq ? ".qweight" : ".weight";
+  const int width = config.intermediate_size / c.tp_size;
+  for (const int rank : {0, c.tp_size - 1}) {
+    const auto pieces = PlanLoad(config, *layout, rank, c.tp_size, c.slot_bytes);
+    for (int layer = 0; layer < config.num_layers; ++layer) {
+      const std::string mlp = LayerPrefix(layer) + "mlp.";
+      for (int output = 0; output < 2 * width; ++output) {
+        const auto [name, row] =
+            SourceOf(pieces, layout->layers[static_cast<size_t>(layer)].gate_up, output);
+        ASSERT_EQ(name, mlp + (output % 2 == 0 ? "gate_proj" : "up_proj") + suffix) << output;
+        ASSERT_EQ(row, rank * width + output / 2);
+      }
     }
   }
 }
@@ -147,8 +195,11 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LoadPlanTest,
                          testing::Values(Case{true, true, 1, 32 << 20},
                                          Case{true, false, 1, 20'000},
                                          Case{true, false, 2, 32 << 20}, Case{true, true, 4, 9'000},
-                                         Case{true, false, 4, 1}, Case{false, false, 1, 32 << 20},
-                                         Case{false, true, 2, 10'000}, Case{false, false, 4, 1}));
+                                         Case{true, false, 4, 1}, Case{true, true, 8, 32 << 20},
+                                         Case{true, false, 8, 20'000},
+                                         Case{false, false, 1, 32 << 20},
+                                         Case{false, true, 2, 10'000}, Case{false, false, 4, 1},
+                                         Case{false, true, 8, 10'000}));
 
 TEST(WeightLayoutTest, TheArenaOfThe14B) {
   const Qwen3Config config = Config14B();

@@ -126,6 +126,44 @@ TEST(PartReaderTest, RoundingIsCudas) {
   }
 }
 
+// Two parts whose rows take turns fill each other's gaps, whole rows and not, stored and dummy.
+TEST(PartReaderTest, RowsOfPartsTakeTurns) {
+  std::string data;
+  const auto checkpoint = CheckpointOf("F32", 4, &data);
+  for (const Checkpoint* from : {static_cast<const Checkpoint*>(checkpoint.get()),
+                                 static_cast<const Checkpoint*>(nullptr)}) {
+    for (const int64_t columns : {kColumns, int64_t{5}}) {
+      TensorPart parts[2];
+      std::vector<std::byte> alone[2];
+      for (int64_t i = 0; i < 2; ++i) {
+        TensorPart& part = parts[i] = Part(DType::kBF16);
+        part.tensor.dtypes = {DType::kF32};
+        part.tensor.name = "t";
+        part.first_row = i;
+        part.first_column = 0;
+        part.num_columns = columns;
+        alone[i] = Read(from, part);
+        part.staged_offset = i * part.row_bytes();
+        part.row_stride = 2;
+      }
+      const auto row_bytes = static_cast<size_t>(parts[0].row_bytes());
+      const auto bytes = static_cast<size_t>(parts[1].staged_offset + parts[1].staged_bytes());
+      ASSERT_EQ(bytes, alone[0].size() + alone[1].size());
+      std::vector<std::byte> both(bytes + 1, std::byte{0x5A});
+      for (const TensorPart& part : parts) {
+        ReadPart(from, part, both.data() + part.staged_offset);
+      }
+      EXPECT_EQ(both.back(), std::byte{0x5A});
+      for (size_t row = 0; row < 6; ++row) {
+        EXPECT_EQ(std::memcmp(both.data() + row * row_bytes,
+                              alone[row % 2].data() + row / 2 * row_bytes, row_bytes),
+                  0)
+            << row;
+      }
+    }
+  }
+}
+
 TEST(PartReaderTest, DummiesAreThoseOfTheWholeTensor) {
   ExpectedTensor words = {.name = "w.qweight", .shape = {kRows, kColumns}, .dtypes = {DType::kI32}};
   ExpectedTensor floats = {

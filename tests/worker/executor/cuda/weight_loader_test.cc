@@ -10,6 +10,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -69,6 +71,21 @@ std::vector<uint16_t> ValuesOnCpu(int outputs, int inputs, const Forward& forwar
     }
   }
   return values;
+}
+
+// Of linears one after the other, their outputs in turns: each linear's first, then each one's
+// second.
+std::vector<uint16_t> InTurns(const std::vector<uint16_t>& values, size_t linears, size_t inputs) {
+  std::vector<uint16_t> in_turns;
+  in_turns.reserve(values.size());
+  const size_t outputs = values.size() / inputs / linears;  // of each
+  for (size_t output = 0; output < outputs; ++output) {
+    for (size_t linear = 0; linear < linears; ++linear) {
+      const auto row = values.begin() + static_cast<int64_t>((linear * outputs + output) * inputs);
+      in_turns.insert(in_turns.end(), row, row + static_cast<int64_t>(inputs));
+    }
+  }
+  return in_turns;
 }
 
 // A bf16 zero may have either sign: the CPU adds zeros to it.
@@ -134,8 +151,7 @@ class Comparison {
     EXPECT_EQ(weights.vocab_rows, rows.size);
     const auto table = [&](const char* name) {
       const ExpectedTensor tensor = FloatTensor(name, {config.vocab_size, hidden});
-      return Rounded(
-          reader_.ReadRows(tensor, rows.begin, rows.size).ToFloats(rows.size * hidden));
+      return Rounded(reader_.ReadRows(tensor, rows.begin, rows.size).ToFloats(rows.size * hidden));
     };
     const int64_t count = rows.size * hidden;
     ExpectEqual(FromDevice(weights.embedding, count), table(kEmbeddingName), kEmbeddingName);
@@ -159,20 +175,25 @@ class Comparison {
     ExpectEqual(FromDevice(norm, size), Rounded(reader_.Read(tensor).ToFloats(size)), name);
   }
 
-  void CompareByOutputs(const std::vector<LinearShape>& linears, const DeviceLinear& device) {
+  enum class Order { kSideBySide, kInTurns };
+  void CompareByOutputs(const std::vector<LinearShape>& linears, Order order,
+                        const DeviceLinear& device) {
     const auto cpu = ColumnParallelLinear::Load(context_, linears);
     ASSERT_EQ(device.outputs, cpu.local_outputs());
-    const auto values = ValuesOnCpu(
+    std::vector<uint16_t> values = ValuesOnCpu(
         device.outputs, device.inputs,
         [&](const float* x, int64_t rows, float* y) { cpu.Forward(x, rows, y, pool_); });
+    if (order == Order::kInTurns) {
+      values = InTurns(values, linears.size(), static_cast<size_t>(device.inputs));
+    }
     ExpectEqual(Values(device), values, linears[0].module);
   }
 
   void CompareByInputs(const LinearShape& linear, const DeviceLinear& device) {
     const auto cpu = RowParallelLinear::Load(context_, linear);
     SingleRankCommunicator alone;  // the rank's own part of the sum
-    const auto values = ValuesOnCpu(
-        device.outputs, device.inputs, [&](const float* x, int64_t rows, float* y) {
+    const auto values =
+        ValuesOnCpu(device.outputs, device.inputs, [&](const float* x, int64_t rows, float* y) {
           ASSERT_TRUE(cpu.Forward(x, rows, y, pool_, alone).ok());
         });
     ExpectEqual(Values(device), values, linear.module);
@@ -187,9 +208,9 @@ class Comparison {
     CompareNorm(prefix + "self_attn.q_norm.weight", kHeadDim, device.q_norm);
     CompareNorm(prefix + "self_attn.k_norm.weight", kHeadDim, device.k_norm);
     const std::vector<LinearShape> linears = LayerLinears(config, layer);
-    CompareByOutputs({linears[0], linears[1], linears[2]}, device.qkv);
+    CompareByOutputs({linears[0], linears[1], linears[2]}, Order::kSideBySide, device.qkv);
     CompareByInputs(linears[3], device.o);
-    CompareByOutputs({linears[4], linears[5]}, device.gate_up);
+    CompareByOutputs({linears[4], linears[5]}, Order::kInTurns, device.gate_up);
     CompareByInputs(linears[6], device.down);
   }
 
@@ -235,6 +256,33 @@ TEST_P(WeightLoaderTest, LoadsWhatTheCpuLoads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(TpSizes, WeightLoaderTest, ::testing::Values(1, 2, 4));
+
+// A folder of dummy weights that eight ranks can share, as no checkpoint made for tests.
+std::string WriteConfigForEight(bool awq) {
+  const std::string dir = ::testing::TempDir() + (awq ? "/for_eight_awq" : "/for_eight_dense");
+  std::filesystem::create_directories(dir);
+  std::ofstream(dir + "/config.json")
+      << R"({"model_type": "qwen3", "hidden_size": 256, "intermediate_size": 1024,
+             "num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 128,
+             "rms_norm_eps": 1e-6, "rope_theta": 1000000, "max_position_embeddings": 1024,
+             "tie_word_embeddings": false, "eos_token_id": 0, "torch_dtype": "bfloat16",
+             "vocab_size": 512, "num_hidden_layers": 1)"
+      << (awq ? R"(, "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128,
+                                             "version": "gemm", "zero_point": true}})"
+              : "}");
+  return dir;
+}
+
+TEST_F(WeightLoaderCaseTest, EightRanks) {
+  for (const bool awq : {true, false}) {
+    const std::string dir = WriteConfigForEight(awq);
+    for (int rank = 0; rank < 8; ++rank) {
+      SCOPED_TRACE(dir + ", rank " + std::to_string(rank));
+      Comparison({.dir = dir, .dummy = true}, 8, rank).Run();
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+  }
+}
 
 // Every float type, none of them quantized.
 TEST_F(WeightLoaderCaseTest, DenseLinearsAreRounded) {
