@@ -19,9 +19,10 @@ constexpr Bounds kBounds[] = {
     // 2 H200, 2026-11-26. Both ways send the same number of bytes here, and one crossing is less
     // than two; beyond 5 MB fewer bytes to clear weigh more.
     {2, 4096 * kKiB, 8192 * kKiB},
+    // 4 H200, 2026-11-26. The buffers hold no more.
+    {4, 256 * kKiB, 8192 * kKiB},
     // Arithmetic so far: a second crossing costs about 1.3 us, in which a GPU sends 0.4 MB.
-    {4, 256 * kKiB, 4096 * kKiB},
-    {8, 96 * kKiB, 4096 * kKiB},
+    {8, 96 * kKiB, 8192 * kKiB},
 };
 
 bool Fits(PeerAlgorithm algorithm, int world_size, int64_t count, int64_t buffer_bytes) {
