@@ -28,7 +28,7 @@ struct Segment {
     units = UnitsOf(length);
     pages = p.page_tables + int64_t{__ldg(p.table_rows + row)} * p.max_pages;
   }
-  // Whether the step writes none of the slots of this of the units: all but the row's last.
+  // Whether the step writes no slot of the unit: so of all but the row's last.
   __device__ bool IsOld(int unit) const { return (unit - begin + 1) * kUnitSlots < length; }
   // REQUIRES: there is another unit.
   __device__ void Next(const DecodeAttention& p) {

@@ -10,7 +10,7 @@ namespace sluice::kernels::awq {
 
 enum class LinearPath {
   kSmall,   // small_linear.h: partial sums
-  kMedium,  // medium_linear.h: partial sums
+  kMedium,  // medium_linear.h: partial sums, or gated values
   kDense,   // dequantize.h into scratch, then dense_linear.h: finished values
 };
 

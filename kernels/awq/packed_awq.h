@@ -13,7 +13,8 @@
 //                 and n + 1
 //   [2112, 2128)  zeros u32 [half 2][2]: 4 bits each, output n at bits 4g of the first word, n + 1
 //                 of the second
-//   [2128, 2176)  nothing: a record is whole lines of 128 bytes. Copies of records that shared lines
+//   [2128, 2176)  nothing: a record is whole lines of 128 bytes. Copies of records that shared
+//   lines
 //                 reached 2.8 TB/s on an H100, of these 3.0; a step of one row was 3.7 % shorter.
 //
 // Records are in the order [tile of outputs][group]. weight = (q - zero) * scale, no +1 (AutoAWQ
@@ -43,7 +44,7 @@ SLUICE_HOST_DEVICE constexpr int FirstOutput(int g, int half) { return 4 * g + 2
 // values.
 enum class ScaleType : uint8_t { kBf16, kF16 };
 
-// A rank's shard of one linear, or of several side by side (q, k, v; gate, up).
+// A rank's shard of one linear, or of several (q, k and v side by side, gate and up in turns).
 struct PackedAwq {
   const void* tiles = nullptr;  // device, aligned to 128 bytes
   int outputs = 0;              // a multiple of kTileOutputs

@@ -59,7 +59,8 @@ __device__ inline void LetNextStart() {
 
 // Until all kernels before this one have ended and what they wrote can be seen. Before it, a
 // chained kernel may only copy (async_copy.cuh, bulk_copy.cuh) or load with __ldg, and that only
-// from what no kernel of a step writes: weights.
+// from what no kernel of its chain writes: weights, and what stood before the chain began. A launch
+// that is not chained begins one.
 __device__ inline void WaitForPrevious() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 
 // The usual beginning of a chained kernel.

@@ -10,7 +10,7 @@
 namespace sluice::kernels {
 
 struct LinearCases {
-  // Each way takes those that it can: small up to 16, medium up to 256, dense any.
+  // Each way takes those that it can: small up to 16, medium up to 2,048, dense any.
   std::vector<int> small_rows = {1, 2, 4, 8, 16};
   std::vector<int> medium_rows = {17, 32, 48, 64, 96, 128, 192, 256};
   // Of gate and up, with SiLU: gated by the medium linear, and by a kernel that reads its pieces.

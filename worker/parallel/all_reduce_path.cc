@@ -8,7 +8,9 @@ namespace {
 
 using kernels::collective::PeerAlgorithm;
 
-// The largest sizes for which each is the fastest, in bytes, by tests/bench/collective_bench.
+// The largest sizes for which each is the fastest, in bytes, by tests/bench/collective_bench on
+// H200s of one host, 2026-11-26: of what a linear has left in pieces, as decode steps sum it, up to
+// 16 rows; beyond, of whole values. The buffers hold no more than 8 MB of a two-shot sum.
 struct Bounds {
   int world_size;
   int64_t one_shot;
@@ -16,12 +18,8 @@ struct Bounds {
 };
 constexpr int64_t kKiB = 1024;
 constexpr Bounds kBounds[] = {
-    // 2 H200, 2026-11-26. Both ways send the same number of bytes here, and one crossing is less
-    // than two; beyond 5 MB fewer bytes to clear weigh more.
-    {2, 4096 * kKiB, 8192 * kKiB},
-    // 4 H200, 2026-11-26. The buffers hold no more.
-    {4, 256 * kKiB, 8192 * kKiB},
-    // Arithmetic so far: a second crossing costs about 1.3 us, in which a GPU sends 0.4 MB.
+    {2, 5120 * kKiB, 8192 * kKiB},
+    {4, 384 * kKiB, 8192 * kKiB},
     {8, 96 * kKiB, 8192 * kKiB},
 };
 

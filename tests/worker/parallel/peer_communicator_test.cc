@@ -244,9 +244,17 @@ TEST(AllReducePathTest, IsAFunctionOfTheSize) {
   const auto choose = [](AllReduceMode mode, int world, int64_t count) {
     return ChooseAllReducePath(mode, world, count, kBuffer);
   };
+  constexpr int64_t kRow = 5120, kTwoMillion = int64_t{2} << 20;
+  EXPECT_EQ(choose(AllReduceMode::kAuto, 2, 256 * kRow), kOneShot);
+  EXPECT_EQ(choose(AllReduceMode::kAuto, 2, 257 * kRow), kTwoShot);
+  EXPECT_EQ(choose(AllReduceMode::kAuto, 4, 16 * kRow), kOneShot);
+  EXPECT_EQ(choose(AllReduceMode::kAuto, 4, 32 * kRow), kTwoShot);
+  EXPECT_EQ(choose(AllReduceMode::kAuto, 8, 4 * kRow), kOneShot);
+  EXPECT_EQ(choose(AllReduceMode::kAuto, 8, 8 * kRow), kTwoShot);
   for (const int world : {2, 4, 8}) {
     EXPECT_EQ(choose(AllReduceMode::kAuto, world, 5120), kOneShot);
-    EXPECT_EQ(choose(AllReduceMode::kAuto, world, 4 * 5120), kOneShot);
+    EXPECT_EQ(choose(AllReduceMode::kAuto, world, kTwoMillion), kTwoShot);
+    EXPECT_EQ(choose(AllReduceMode::kAuto, world, kTwoMillion + 4), kNccl);
     EXPECT_EQ(choose(AllReduceMode::kAuto, world, 8192 * 5120), kNccl);
     EXPECT_EQ(choose(AllReduceMode::kNccl, world, 5120), kNccl);
     EXPECT_EQ(choose(AllReduceMode::kAuto, world, 5121), kNccl) << "no multiple of 4";
