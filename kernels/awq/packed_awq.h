@@ -13,9 +13,8 @@
 //                 and n + 1
 //   [2112, 2128)  zeros u32 [half 2][2]: 4 bits each, output n at bits 4g of the first word, n + 1
 //                 of the second
-//   [2128, 2176)  nothing: a record is whole lines of 128 bytes. Copies of records that shared
-//   lines
-//                 reached 2.8 TB/s on an H100, of these 3.0; a step of one row was 3.7 % shorter.
+//   [2128, 2176)  nothing: a record is whole lines of 128 bytes. Copies of records that share lines
+//                 reach 2.8 TB/s on an H100, of these 3.0; a step of one row is 3.7 % shorter.
 //
 // Records are in the order [tile of outputs][group]. weight = (q - zero) * scale, no +1 (AutoAWQ
 // "gemm"). Four warps with 16 outputs each hold the A fragment of wgmma.m64nNk16 the same way. A

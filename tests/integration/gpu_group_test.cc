@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <future>
@@ -81,6 +82,8 @@ TEST_P(GpuGroupTest, AnswersTheSameEveryTimeAndStopsWell) {
 TEST_P(GpuGroupTest, StartsAndStopsManyTimes) {
   if (kEmulated) GTEST_SKIP() << "seconds a round";
   for (int round = 0; round < 20; ++round) {
+    std::printf("round %d\n", round);  // for who has to end it because it takes too long
+    std::fflush(stdout);
     WorkerProcess worker(Group());
     ASSERT_TRUE(worker.WaitServing()) << "round " << round;
     const Answer answer = worker.Generate(GreedyRequest("round", Prompt(3, 100), 4));
