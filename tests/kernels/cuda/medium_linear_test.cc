@@ -53,31 +53,44 @@ const std::vector<int> kManyRowCounts =
     kSmallShapes ? std::vector<int>{257, 500}
                  : std::vector<int>{257, 300, 511, 512, 513, 1000, 1024, 1700, 2047, 2048};
 
+// Nothing beyond what a kernel has to fill was written.
+void ExpectUntouchedFrom(size_t size, const std::vector<float>& values) {
+  for (size_t i = size; i < values.size(); ++i) EXPECT_TRUE(std::isnan(values[i])) << i - size;
+}
+constexpr size_t kBeyond = 1024;  // so many are looked at
+
+// What the linear leaves for whoever reads it next.
+struct Pieces {
+  DeviceArray<float> partials;
+  LinearOutput output;
+
+  Pieces(const PackedAwq& weight, const __nv_bfloat16* x, int rows, const SplitPlan& plan)
+      : partials(SizeOf(weight, rows, plan) + kBeyond) {
+    ExpectOk(RunMediumLinear(
+        {.weight = weight, .x = x, .rows = rows, .plan = plan, .partials = partials.get()},
+        nullptr));
+    ExpectUntouchedFrom(SizeOf(weight, rows, plan), partials.ToHost());
+    output.partials = partials.get();
+    output.plan = plan;
+    output.rows = rows;
+    output.outputs = weight.outputs;
+  }
+
+ private:
+  static size_t SizeOf(const PackedAwq& weight, int rows, const SplitPlan& plan) {
+    return static_cast<size_t>(plan.PartialFloats(rows, weight.outputs));
+  }
+};
+
 class MediumLinearTest : public CudaTest, public ::testing::WithParamInterface<Shape> {
  protected:
   // The rows' outputs, summed up.
   static std::vector<float> Run(const PackedAwq& weight, const __nv_bfloat16* x, int rows,
                                 int num_sms) {
-    MediumLinear linear;
-    linear.weight = weight;
-    linear.x = x;
-    linear.rows = rows;
-    linear.plan = PlanMediumLinear(weight.outputs, weight.inputs, rows, num_sms);
-    const auto size = static_cast<size_t>(linear.plan.PartialFloats(rows, weight.outputs));
-    constexpr size_t kBeyond = 1024;  // must stay as it is
-    DeviceArray<float> partials(size + kBeyond);
-    linear.partials = partials.get();
-    ExpectOk(RunMediumLinear(linear, nullptr));
-    const std::vector<float> pieces = partials.ToHost();
-    for (size_t i = size; i < pieces.size(); ++i) EXPECT_TRUE(std::isnan(pieces[i])) << i - size;
-
-    LinearOutput output;
-    output.partials = partials.get();
-    output.plan = linear.plan;
-    output.rows = rows;
-    output.outputs = weight.outputs;
+    const Pieces pieces(weight, x, rows,
+                        PlanMediumLinear(weight.outputs, weight.inputs, rows, num_sms));
     DeviceArray<float> out(size_t{1} * rows * weight.outputs);
-    ExpectOk(SumPieces(output, out.get(), nullptr));
+    ExpectOk(SumPieces(pieces.output, out.get(), nullptr));
     return out.ToHost();
   }
 
@@ -214,18 +227,16 @@ class GatedLinearTest : public CudaTest {
 
   static std::vector<float> Run(const PackedAwq& weight, const __nv_bfloat16* x, int rows,
                                 int num_sms) {
-    MediumLinear linear;
-    linear.weight = weight;
-    linear.x = x;
-    linear.rows = rows;
-    linear.plan = PlanOf(weight, rows, num_sms);
     const size_t size = size_t{1} * rows * weight.outputs / 2;
-    constexpr size_t kBeyond = 1024;  // must stay as it is
-    DeviceArray<__nv_bfloat16> gated(size + kBeyond);
-    linear.gated = gated.get();
-    ExpectOk(RunMediumLinear(linear, nullptr));
+    const DeviceArray<__nv_bfloat16> gated(size + kBeyond);
+    ExpectOk(RunMediumLinear({.weight = weight,
+                              .x = x,
+                              .rows = rows,
+                              .plan = PlanOf(weight, rows, num_sms),
+                              .gated = gated.get()},
+                             nullptr));
     std::vector<float> values = ToFloats(gated.ToHost());
-    for (size_t i = size; i < values.size(); ++i) EXPECT_TRUE(std::isnan(values[i])) << i - size;
+    ExpectUntouchedFrom(size, values);
     values.resize(size);
     return values;
   }
@@ -233,22 +244,9 @@ class GatedLinearTest : public CudaTest {
   // The same by pieces and SiluMul.
   static std::vector<float> RunByPieces(const PackedAwq& weight, const __nv_bfloat16* x, int rows,
                                         int num_sms) {
-    LinearOutput output;
-    output.plan = PlanOf(weight, rows, num_sms);
-    output.rows = rows;
-    output.outputs = weight.outputs;
-    DeviceArray<float> partials(
-        static_cast<size_t>(output.plan.PartialFloats(rows, weight.outputs)));
-    output.partials = partials.get();
-    MediumLinear linear;
-    linear.weight = weight;
-    linear.x = x;
-    linear.rows = rows;
-    linear.plan = output.plan;
-    linear.partials = partials.get();
-    ExpectOk(RunMediumLinear(linear, nullptr));
-    DeviceArray<__nv_bfloat16> gated(size_t{1} * rows * weight.outputs / 2);
-    ExpectOk(mlp::SiluMul(output, weight.outputs / 2, gated.get(), nullptr));
+    const Pieces pieces(weight, x, rows, PlanOf(weight, rows, num_sms));
+    const DeviceArray<__nv_bfloat16> gated(size_t{1} * rows * weight.outputs / 2);
+    ExpectOk(mlp::SiluMul(pieces.output, weight.outputs / 2, gated.get(), nullptr));
     return ToFloats(gated.ToHost());
   }
 

@@ -43,7 +43,7 @@ kernels::awq::ScaleType ScaleTypeOf(const Qwen3Config& config,
   return ScaleType::kF16;
 }
 
-// Linears over one input side by side, cut by outputs; one linear cut by inputs where by_inputs.
+// Linears over one input, cut by outputs; one linear cut by inputs where by_inputs.
 absl::StatusOr<LinearLayout> PlaceLinear(const Qwen3Config& config, int tp_size, bool by_inputs,
                                          std::initializer_list<LinearShape> linears,
                                          const Checkpoint* checkpoint, ArenaLayout* arena) {
