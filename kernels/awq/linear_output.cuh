@@ -4,12 +4,15 @@
 
 #include "kernels/awq/linear_output.h"
 #include "kernels/device/bf16.cuh"
+#include "kernels/device/float4.cuh"
 
 namespace sluice::kernels::awq {
 
 // kCount runs of four neighbouring outputs, in any row. Where a value is the sum of pieces, which
 // pieces there are is found out once, and the loads of all runs are under way together.
-template <int kCount>
+// kMayBeScaled: false where the launcher has seen that there is no row scale, whose registers are
+// missed where it takes many warps to keep memory busy.
+template <int kCount, bool kMayBeScaled = true>
 class OutputColumns {
  public:
   // columns: where the runs begin, multiples of 4. Reads nothing of the output yet, so a chained
@@ -26,6 +29,37 @@ class OutputColumns {
   }
 
   __device__ void Load(int row, float4 (&values)[kCount]) const {
+    // Asked for first and added up last, so that they are under way together with the values.
+    float4 squares[kRowParts / 4] = {};
+    const bool scaled = kMayBeScaled && output_.row_scale.squares != nullptr;
+    if (scaled) LoadSquares(row, squares);
+    LoadUnscaled(row, values);
+    if (!scaled) return;
+    const float factor = Factor(squares);
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) values[i] = device::Scaled(values[i], factor);
+  }
+
+ private:
+  static constexpr int kAtOnce = kCount == 1 ? 8 : 4;  // pieces under way before any is added
+
+  __device__ void LoadSquares(int row, float4 (&squares)[kRowParts / 4]) const {
+    const auto* const from =
+        reinterpret_cast<const float4*>(output_.row_scale.squares + row * kRowParts);
+#pragma unroll
+    for (int i = 0; i < kRowParts / 4; ++i) squares[i] = from[i];
+  }
+
+  __device__ float Factor(const float4 (&squares)[kRowParts / 4]) const {
+    float sum = 0.0f;
+#pragma unroll
+    for (int i = 0; i < kRowParts / 4; ++i) {
+      sum = sum + squares[i].x + squares[i].y + squares[i].z + squares[i].w;
+    }
+    return rsqrtf(sum / static_cast<float>(output_.row_scale.width) + output_.row_scale.eps);
+  }
+
+  __device__ void LoadUnscaled(int row, float4 (&values)[kCount]) const {
     const int64_t first = int64_t{row} * output_.outputs;
     if (output_.partials != nullptr) {
       AddPieces(output_.partials + first, values);
@@ -40,9 +74,6 @@ class OutputColumns {
       }
     }
   }
-
- private:
-  static constexpr int kAtOnce = kCount == 1 ? 8 : 4;  // pieces under way before any is added
 
   __device__ void AddPieces(const float* from, float4 (&sums)[kCount]) const {
     const SplitPlan& plan = output_.plan;
@@ -68,12 +99,7 @@ class OutputColumns {
 #pragma unroll
       for (int i = 0; i < kAtOnce; ++i) {
 #pragma unroll
-        for (int k = 0; k < kCount; ++k) {
-          sums[k].x += parts[i][k].x;
-          sums[k].y += parts[i][k].y;
-          sums[k].z += parts[i][k].z;
-          sums[k].w += parts[i][k].w;
-        }
+        for (int k = 0; k < kCount; ++k) device::AddTo(sums[k], parts[i][k]);
       }
     }
   }

@@ -12,7 +12,7 @@
 namespace sluice::kernels::awq {
 
 // out [output.rows][output.outputs], aligned to 16 bytes; outputs is a multiple of 4. Where
-// output.float_values is out itself nothing changes.
+// output.float_values is out itself, only a row scale is applied.
 LaunchResult SumPieces(const LinearOutput& output, float* out, cudaStream_t stream);
 
 }  // namespace sluice::kernels::awq

@@ -12,11 +12,12 @@ constexpr int kThreads = 256;
 
 using awq::Gated;
 
+template <bool kScaled>
 __global__ void __launch_bounds__(kThreads)
     SiluMulKernel(awq::LinearOutput gate_up, int width, __nv_bfloat16* out) {
   const int column = 4 * (static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x));
   const int place = 2 * min(column, width - 4);
-  const awq::OutputColumns<2> columns(gate_up, {place, place + 4});
+  const awq::OutputColumns<2, kScaled> columns(gate_up, {place, place + 4});
   device::BeginChained();
   if (column >= width) return;
   for (int row = static_cast<int>(blockIdx.y); row < gate_up.rows;
@@ -41,8 +42,10 @@ LaunchResult SiluMul(const awq::LinearOutput& gate_up, int width, __nv_bfloat16*
   constexpr int kMaxRows = 65535;  // of a grid
   const dim3 grid(static_cast<unsigned>((width / 4 + kThreads - 1) / kThreads),
                   static_cast<unsigned>(gate_up.rows < kMaxRows ? gate_up.rows : kMaxRows));
-  return AfterLaunch(
-      device::LaunchChained(SiluMulKernel, grid, kThreads, 0, stream, gate_up, width, out), "SiLU");
+  const bool scaled = gate_up.row_scale.squares != nullptr;
+  return AfterLaunch(device::LaunchChained(scaled ? SiluMulKernel<true> : SiluMulKernel<false>,
+                                           grid, kThreads, 0, stream, gate_up, width, out),
+                     "SiLU");
 }
 
 }  // namespace sluice::kernels::mlp

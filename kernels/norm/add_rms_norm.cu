@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/linear_output.cuh"
 #include "kernels/device/bf16.cuh"
+#include "kernels/device/float4.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/reduce.cuh"
 #include "kernels/norm/add_rms_norm.h"
@@ -51,19 +52,14 @@ __global__ void __launch_bounds__(kMaxThreads) AddRmsNormKernel(Row all, awq::Li
     columns.Load(row, add);
 #pragma unroll
     for (int i = 0; i < kVectors; ++i) {
-      value[i].x += add[i].x;
-      value[i].y += add[i].y;
-      value[i].z += add[i].z;
-      value[i].w += add[i].w;
+      device::AddTo(value[i], add[i]);
       if (has[i]) *reinterpret_cast<float4*>(residual + column[i]) = value[i];
     }
   }
   float squares = 0.0f;
 #pragma unroll
   for (int i = 0; i < kVectors; ++i) {
-    if (!has[i]) continue;
-    squares += value[i].x * value[i].x + value[i].y * value[i].y + value[i].z * value[i].z +
-               value[i].w * value[i].w;
+    if (has[i]) squares += device::SumOfSquares(value[i]);
   }
   const float mean = device::BlockSum(squares, scratch) / static_cast<float>(all.width);
   const float factor = rsqrtf(mean + all.eps);
@@ -71,8 +67,7 @@ __global__ void __launch_bounds__(kMaxThreads) AddRmsNormKernel(Row all, awq::Li
   for (int i = 0; i < kVectors; ++i) {
     if (!has[i]) continue;
     device::Store4Bf16(all.out + int64_t{row} * all.width + column[i],
-                       {weight[i].x * (value[i].x * factor), weight[i].y * (value[i].y * factor),
-                        weight[i].z * (value[i].z * factor), weight[i].w * (value[i].w * factor)});
+                       device::Product(weight[i], device::Scaled(value[i], factor)));
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/awq/linear_output.cuh"
 #include "kernels/device/bf16.cuh"
+#include "kernels/device/float4.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/reduce.cuh"
 #include "kernels/rope/head_norm_rope.h"
@@ -25,10 +26,9 @@ __global__ void RopeAnglesKernel(RopeAngles angles) {
 }
 
 __device__ float4 Normed(float4 x, float4 weight, float eps) {
-  const float squares = device::WarpSum(x.x * x.x + x.y * x.y + x.z * x.z + x.w * x.w);
+  const float squares = device::WarpSum(device::SumOfSquares(x));
   const float factor = rsqrtf(squares / kHeadDim + eps);
-  return {weight.x * (x.x * factor), weight.y * (x.y * factor), weight.z * (x.z * factor),
-          weight.w * (x.w * factor)};
+  return device::Product(weight, device::Scaled(x, factor));
 }
 
 // The lower half of the head is in lanes 0 .. 15, the upper one in 16 .. 31.
@@ -58,8 +58,9 @@ struct Head {
   }
 };
 
-__device__ void DoRow(const HeadNormRope& p, const Head& head, const awq::OutputColumns<1>& columns,
-                      int row) {
+template <bool kScaled>
+__device__ void DoRow(const HeadNormRope& p, const Head& head,
+                      const awq::OutputColumns<1, kScaled>& columns, int row) {
   // Asked for before anything is waited for.
   const auto* angles =
       reinterpret_cast<const float4*>(p.angles + row * kHalf + head.column % kHalf);
@@ -89,12 +90,13 @@ __device__ void DoRow(const HeadNormRope& p, const Head& head, const awq::Output
 }
 
 // One warp a row's head.
+template <bool kScaled>
 __global__ void __launch_bounds__(32 * kWarps) HeadNormRopeKernel(HeadNormRope p) {
   device::LetNextStart();
   const int heads = p.num_q_heads + 2 * p.pages.num_kv_heads;
   const int own = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
   const Head head(p, min(own, heads - 1));
-  const awq::OutputColumns<1> columns(p.qkv, {head.number * kHeadDim + head.column});
+  const awq::OutputColumns<1, kScaled> columns(p.qkv, {head.number * kHeadDim + head.column});
   device::WaitForPrevious();
   if (own >= heads) return;
   for (int row = static_cast<int>(blockIdx.y); row < p.qkv.rows;
@@ -121,8 +123,10 @@ LaunchResult RunHeadNormRope(const HeadNormRope& params, cudaStream_t stream) {
   constexpr int kMaxRows = 65535;  // of a grid
   const dim3 grid(static_cast<unsigned>((heads + kWarps - 1) / kWarps),
                   static_cast<unsigned>(params.qkv.rows < kMaxRows ? params.qkv.rows : kMaxRows));
+  const bool scaled = params.qkv.row_scale.squares != nullptr;
   return AfterLaunch(
-      device::LaunchChained(HeadNormRopeKernel, grid, 32 * kWarps, 0, stream, params),
+      device::LaunchChained(scaled ? HeadNormRopeKernel<true> : HeadNormRopeKernel<false>, grid,
+                            32 * kWarps, 0, stream, params),
       "head norm and RoPE");
 }
 
