@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the launchers of sums over peers have in common: the checks, and the number of ranks as a
+// constant of the kernel.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/awq/linear_output.h"
+#include "kernels/collective/peer_all_reduce.h"
+#include "kernels/host/launch_result.h"
+
+namespace sluice::kernels::collective {
+
+inline LaunchResult CheckPeerSum(const PeerGroup& group, PeerAlgorithm algorithm,
+                                 const awq::LinearOutput& part, int num_sms) {
+  if (part.outputs % 4 != 0) {
+    return InvalidArguments("all-reduce over peers: values must come in fours");
+  }
+  if (PeerVectors(algorithm, group.world_size, int64_t{part.rows} * part.outputs) > group.vectors) {
+    return InvalidArguments("all-reduce over peers: more values than the buffers hold");
+  }
+  if (num_sms < 1) return InvalidArguments("all-reduce over peers: no multiprocessors");
+  return {};
+}
+
+// launch(a std::integral_constant, the ranks) returns what AfterLaunch wants.
+template <typename Launch>
+LaunchResult LaunchForWorld(int world_size, Launch launch, const char* name) {
+  switch (world_size) {
+    case 2:
+      return AfterLaunch(launch(std::integral_constant<int, 2>{}), name);
+    case 4:
+      return AfterLaunch(launch(std::integral_constant<int, 4>{}), name);
+    case 8:
+      return AfterLaunch(launch(std::integral_constant<int, 8>{}), name);
+    default:
+      return InvalidArguments("all-reduce over peers: the ranks must be 2, 4 or 8");
+  }
+}
+
+}  // namespace sluice::kernels::collective

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every kernel that sums over peers does (peer_all_reduce.h): an operation's turn at the
+// buffers, sending a part to the ranks and awaiting theirs. Grids have one dimension.
+#pragma once
+
+#include "kernels/awq/linear_output.cuh"
+#include "kernels/collective/peer_all_reduce.h"
+#include "kernels/device/float4.cuh"
+#include "kernels/device/peer_memory.cuh"
+
+namespace sluice::kernels::collective {
+
+// Of a grid's threads, one after the other.
+struct Vectors {
+  int first, stride;
+};
+
+__device__ inline Vectors OfThread() {
+  return {static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x),
+          static_cast<int>(gridDim.x * blockDim.x)};
+}
+
+// Four neighbouring values of this rank's part.
+__device__ inline float4 LoadPart(const awq::LinearOutput& part, int vector) {
+  const int row = 4 * vector / part.outputs;
+  float4 value[1];
+  awq::OutputColumns<1>(part, {4 * vector - row * part.outputs}).Load(row, value);
+  return value[0];
+}
+
+__device__ inline uint32_t Sendable(float value) {
+  const uint32_t bits = __float_as_uint(value);
+  return bits == kAbsent ? 0x7fffffffu : bits;  // another NaN
+}
+__device__ inline uint4 Sendable(float4 value) {
+  return {Sendable(value.x), Sendable(value.y), Sendable(value.z), Sendable(value.w)};
+}
+
+__device__ inline bool IsAbsent(uint4 value) {
+  return value.x == kAbsent || value.y == kAbsent || value.z == kAbsent || value.w == kAbsent;
+}
+
+// The part of an operation that only its buffer's turn is about.
+class Turn {
+ public:
+  __device__ explicit Turn(const PeerGroup& group)
+      : group_(group),
+        buffer_(Read(group.turn->buffer)),
+        to_clear_(static_cast<int>(Read(group.turn->used))),
+        aborted_(Read(group.turn->aborted) != 0) {}
+
+  // Whether an operation before this one was told to give up. Looked at while waiting only: nothing
+  // else has to wait until it is known.
+  __device__ bool aborted() const { return aborted_; }
+  // Whether the host now tells this one to.
+  __device__ bool LearnsOfAbort() {
+    if (device::LoadFromHost(group_.abort) == 0) return false;
+    group_.turn->aborted = 1;
+    aborted_ = true;
+    return true;
+  }
+
+  // Into this operation's buffer of a rank. Nothing once it is to give up: peers wait until they
+  // are told, too, rather than take what is no sum or of a later operation.
+  __device__ void Send(int rank, int64_t at, uint4 value) const {
+    if (!aborted_) device::StoreToPeer(BufferOf(rank) + at, value);
+  }
+
+  template <int kWorld>
+  __device__ void SendToAll(int64_t at, uint4 value) const {
+#pragma unroll
+    for (int step = 0; step < kWorld; ++step) {  // not all to the same rank at once
+      Send((group_.rank + step) % kWorld, at, value);
+    }
+  }
+
+  // This operation's buffer on a rank.
+  __device__ uint4* BufferOf(int rank) const { return At(rank, buffer_); }
+
+  // After this thread has sent its own. Clears what the last operation has read.
+  // REQUIRES: all threads call it.
+  __device__ void Pass(int64_t used) {
+    // The vote is over what each thread has read, so that all of them have: both fields, since the
+    // last block to arrive writes both.
+    __syncthreads_or(buffer_ >= kPeerBuffers || to_clear_ < 0 ? 1 : 0);
+    uint32_t before = 0;
+    if (threadIdx.x == 0) before = atomicInc(&group_.turn->arrived, gridDim.x - 1);
+    uint4* const last = At(group_.rank, buffer_ == 0 ? kPeerBuffers - 1 : buffer_ - 1);
+    const Vectors own = OfThread();
+    for (int i = own.first; i < to_clear_; i += own.stride) {
+      last[i] = {kAbsent, kAbsent, kAbsent, kAbsent};
+    }
+    if (threadIdx.x != 0 || before != gridDim.x - 1) return;
+    group_.turn->buffer = buffer_ + 1 == kPeerBuffers ? 0 : buffer_ + 1;
+    group_.turn->used = static_cast<uint32_t>(used);
+  }
+
+ private:
+  static __device__ uint32_t Read(const uint32_t& field) {
+    return *static_cast<const volatile uint32_t*>(&field);
+  }
+  __device__ uint4* At(int rank, uint32_t buffer) const {
+    return reinterpret_cast<uint4*>(group_.buffers[rank] + buffer * group_.vectors);
+  }
+
+  const PeerGroup& group_;
+  const uint32_t buffer_;
+  const int to_clear_;
+  bool aborted_;
+};
+
+// value: what a first look at `at` has given.
+__device__ inline float4 Await(Turn& turn, const uint4* at, uint4 value) {
+  for (uint32_t waited = 1; IsAbsent(value) && !turn.aborted(); ++waited) {
+    if (waited % device::kWaitTurnsPerLook == 0 && turn.LearnsOfAbort()) break;
+    device::WaitTurn();
+    value = device::LoadFromPeers(at);
+  }
+  return {__uint_as_float(value.x), __uint_as_float(value.y), __uint_as_float(value.z),
+          __uint_as_float(value.w)};
+}
+
+// The sum over ranks, in their order, of what they have put at `at`, `apart` vectors apart.
+template <int kWorld>
+__device__ float4 AwaitSum(Turn& turn, const uint4* at, int64_t apart) {
+  uint4 seen[kWorld];
+#pragma unroll
+  for (int rank = 0; rank < kWorld; ++rank) seen[rank] = device::LoadFromPeers(at + rank * apart);
+  float4 sum = Await(turn, at, seen[0]);
+#pragma unroll
+  for (int rank = 1; rank < kWorld; ++rank) {
+    device::AddTo(sum, Await(turn, at + rank * apart, seen[rank]));
+  }
+  return sum;
+}
+
+}  // namespace sluice::kernels::collective
