@@ -566,6 +566,9 @@ void RunGrid(const GridConfig& config, const std::function<void()>& body) {
       return true;
     });
   }
+  // A block keeps fibers for the largest that it has been, and there are only so many.
+  constexpr size_t kMostIdle = 4;
+  if (machine.idle.size() > kMostIdle) machine.idle.resize(kMostIdle);
   machine.config = nullptr;
 }
 
