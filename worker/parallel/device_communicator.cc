@@ -13,4 +13,9 @@ absl::Status DeviceCommunicator::AllReduceLinear(const kernels::awq::LinearOutpu
   return AllReduceSum(out, int64_t{part.rows} * part.outputs, stream);
 }
 
+absl::StatusOr<std::optional<kernels::awq::RowScale>> DeviceCommunicator::AllReduceScaledNorm(
+    const kernels::awq::LinearOutput&, const kernels::collective::ScaledNorm&, cudaStream_t) {
+  return std::nullopt;
+}
+
 }  // namespace sluice::worker

@@ -21,10 +21,13 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "kernels/awq/linear_output.h"
+#include "kernels/collective/peer_all_reduce_norm.h"
 
 namespace sluice::worker {
 
@@ -46,6 +49,15 @@ class DeviceCommunicator {
   // bytes) becomes the sum over ranks of part, which may be out itself.
   virtual absl::Status AllReduceLinear(const kernels::awq::LinearOutput& part, float* out,
                                        cudaStream_t stream);
+
+  // The sum over ranks of part is added to norm.residual, as AllReduceLinear and an addition would
+  // do to the bit, and norm.out becomes the RMSNorm of that without its factor: what the next
+  // linear reads, whose output is then to be multiplied as the returned scale says. Nothing was
+  // enqueued where nothing is returned: the sum is to be had from AllReduceLinear, and the norm is
+  // the caller's. norm.squares: of kMaxScaledRows.
+  virtual absl::StatusOr<std::optional<kernels::awq::RowScale>> AllReduceScaledNorm(
+      const kernels::awq::LinearOutput& part, const kernels::collective::ScaledNorm& norm,
+      cudaStream_t stream);
 
   // Rank 0's out ([world_size][count], rank by rank) receives every rank's local ([count]); other
   // ranks pass nullptr. local and out do not overlap, except that rank 0's local may be out itself.

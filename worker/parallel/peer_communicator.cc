@@ -18,7 +18,9 @@ namespace {
 
 using device::ToStatus;
 using kernels::awq::LinearOutput;
+using kernels::awq::RowScale;
 using kernels::collective::PeerAlgorithm;
+using kernels::collective::ScaledNorm;
 using std::chrono::steady_clock;
 
 // For the first sum, whose ranks have just met.
@@ -189,10 +191,14 @@ absl::Status PeerCommunicator::TrySums() {
   return absl::OkStatus();
 }
 
+AllReducePath PeerCommunicator::PathOf(int64_t count) const {
+  if (!ready_) return AllReducePath::kNccl;
+  return ChooseAllReducePath(options_.mode, world_size(), count, options_.buffer_bytes);
+}
+
 absl::Status PeerCommunicator::AllReduceSum(float* data, int64_t count, cudaStream_t stream) {
   // A sum's rows are counted in ints: longer than any row is what no buffer holds.
-  if (!ready_ || ChooseAllReducePath(options_.mode, world_size(), count, options_.buffer_bytes) ==
-                     AllReducePath::kNccl) {
+  if (PathOf(count) == AllReducePath::kNccl) {
     return target_->AllReduceSum(data, count, stream);
   }
   LinearOutput part;
@@ -204,11 +210,19 @@ absl::Status PeerCommunicator::AllReduceSum(float* data, int64_t count, cudaStre
 
 absl::Status PeerCommunicator::AllReduceLinear(const LinearOutput& part, float* out,
                                                cudaStream_t stream) {
-  const int64_t count = int64_t{part.rows} * part.outputs;
-  return AllReduceOn(
-      ready_ ? ChooseAllReducePath(options_.mode, world_size(), count, options_.buffer_bytes)
-             : AllReducePath::kNccl,
-      part, out, stream);
+  return AllReduceOn(PathOf(int64_t{part.rows} * part.outputs), part, out, stream);
+}
+
+absl::StatusOr<std::optional<RowScale>> PeerCommunicator::AllReduceScaledNorm(
+    const LinearOutput& part, const ScaledNorm& norm, cudaStream_t stream) {
+  if (PathOf(int64_t{part.rows} * part.outputs) != AllReducePath::kOneShot ||
+      !kernels::collective::TakesPeerAllReduceNorm(part.rows, num_sms_)) {
+    return std::nullopt;
+  }
+  if (aborted_.load()) return absl::CancelledError("the collectives were aborted");
+  SLUICE_RETURN_IF_ERROR(ToStatus(kernels::collective::RunPeerAllReduceNorm(
+      {.group = memory_->group(), .part = part, .norm = norm, .num_sms = num_sms_}, stream)));
+  return kernels::collective::ScaleAfter(norm, part.outputs);
 }
 
 absl::Status PeerCommunicator::AllReduceOn(AllReducePath path, const LinearOutput& part, float* out,

@@ -13,10 +13,12 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "worker/parallel/all_reduce_path.h"
 #include "worker/parallel/device_communicator.h"
 #include "worker/parallel/peer_memory.h"
@@ -45,6 +47,10 @@ class PeerCommunicator final : public DeviceCommunicator {
   absl::Status AllReduceSum(float* data, int64_t count, cudaStream_t stream) override;
   absl::Status AllReduceLinear(const kernels::awq::LinearOutput& part, float* out,
                                cudaStream_t stream) override;
+  // Where the sum goes all to all over peer memory, and rows are few.
+  absl::StatusOr<std::optional<kernels::awq::RowScale>> AllReduceScaledNorm(
+      const kernels::awq::LinearOutput& part, const kernels::collective::ScaledNorm& norm,
+      cudaStream_t stream) override;
   absl::Status GatherToRoot(const float* local, float* out, int64_t count,
                             cudaStream_t stream) override {
     return target_->GatherToRoot(local, out, count, stream);
@@ -70,6 +76,7 @@ class PeerCommunicator final : public DeviceCommunicator {
   // Whether it is true on all ranks.
   absl::Status All(bool own, bool* all);
   absl::Status TrySums();
+  AllReducePath PathOf(int64_t count) const;
 
   std::unique_ptr<DeviceCommunicator> target_;
   const PeerOptions options_;

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <barrier>
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <random>
@@ -16,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/norm/add_rms_norm.h"
 #include "tests/cuda_emulation/settings.h"
 #include "tests/support/opened_fake_nccl.h"
 #include "worker/parallel/nccl_communicator.h"
@@ -166,6 +168,135 @@ TEST_F(PeerCommunicatorTest, SumsWhatALinearLeftInPieces) {
   }
 }
 
+// What a sum into the residual takes, in a rank's data: pieces of a part, residual, weight, sum,
+// outputs. The same residual and weight on all ranks.
+struct NormedSum {
+  static constexpr int kWidth = 516;
+  static constexpr float kEps = 1e-6f;
+  static constexpr int kMostFloats = 500'000;
+
+  NormedSum(const Rank& rank, int num_rows) : self(rank), rows(num_rows), count(Count(num_rows)) {
+    part.rows = rows;
+    part.outputs = kWidth;
+    part.plan = kernels::awq::MakeSplitPlan(kWidth, 256, /*slices=*/2, 1000, kWidth);
+    EXPECT_EQ(part.plan.PartialFloats(rows, kWidth), 2 * static_cast<int64_t>(count));
+    std::vector<float> values = ValuesOf(self.group.rank(), 2 * count);
+    start = ValuesOf(100, count);
+    values.insert(values.end(), start.begin(), start.end());
+    part.partials = self.data;
+    norm.residual = self.data + 2 * count;
+    sum = norm.residual + count;
+    norm.squares = sum + count;
+    float* const behind =
+        norm.squares + kernels::collective::kMaxScaledRows * kernels::awq::kRowParts;
+    norm.out = reinterpret_cast<__nv_bfloat16*>(behind);
+    std::vector<__nv_bfloat16> weights;
+    for (const float weight : ValuesOf(101, kWidth)) weights.push_back(__float2bfloat16(weight));
+    // Where no kernel of any number of rows writes: it is read as a constant.
+    auto* const weight = reinterpret_cast<__nv_bfloat16*>(self.data + kMostFloats);
+    norm.weight = weight;
+    norm.eps = kEps;
+    self.Set(values);
+    EXPECT_EQ(cudaMemcpy(weight, weights.data(), weights.size() * sizeof(__nv_bfloat16),
+                         cudaMemcpyHostToDevice),
+              cudaSuccess);
+  }
+  static size_t Count(int rows) { return static_cast<size_t>(rows) * kWidth; }
+
+  void Reset() const {
+    EXPECT_EQ(
+        cudaMemcpy(norm.residual, start.data(), count * sizeof(float), cudaMemcpyHostToDevice),
+        cudaSuccess);
+  }
+  std::vector<float> Residual() const {
+    EXPECT_EQ(cudaStreamSynchronize(self.stream), cudaSuccess);
+    return {norm.residual, norm.residual + count};  // the emulator's memory is the host's
+  }
+  // By the two kernels.
+  void Run() const {
+    EXPECT_TRUE(self.group.AllReduceLinear(part, sum, self.stream).ok());
+    kernels::awq::LinearOutput delta;
+    delta.float_values = sum;
+    delta.rows = rows;
+    delta.outputs = kWidth;
+    EXPECT_TRUE(kernels::norm::RunAddRmsNorm({.residual = norm.residual,
+                                              .delta = &delta,
+                                              .weight = norm.weight,
+                                              .eps = kEps,
+                                              .rows = rows,
+                                              .width = kWidth,
+                                              .out = norm.out},
+                                             self.stream)
+                    .ok());
+  }
+  // What a linear would read of it, were its weights those of one output.
+  std::vector<float> Normed(const kernels::awq::RowScale& scale) const {
+    EXPECT_EQ(cudaStreamSynchronize(self.stream), cudaSuccess);
+    std::vector<float> normed;
+    for (size_t i = 0; i < count; ++i) {
+      float factor = 1.0f;
+      if (scale.squares != nullptr) {
+        float squares = 0.0f;
+        for (size_t k = 0; k < kernels::awq::kRowParts; ++k) {
+          squares += scale.squares[i / kWidth * kernels::awq::kRowParts + k];
+        }
+        factor = 1.0f / std::sqrt(squares / static_cast<float>(scale.width) + scale.eps);
+      }
+      normed.push_back(__bfloat162float(norm.out[i]) * factor);
+    }
+    return normed;
+  }
+
+  const Rank& self;
+  const int rows;
+  const size_t count;
+  kernels::awq::LinearOutput part;
+  kernels::collective::ScaledNorm norm;
+  std::vector<float> start;  // of the residual
+  float* sum = nullptr;
+};
+
+TEST_F(PeerCommunicatorTest, OneKernelAddsAndNormsAsTwoDo) {
+  for (const int world : {2, 4, 8}) {
+    Run(world, AllReduceMode::kAuto, [](const Rank& self) {
+      for (const int rows : {1, 2, 4}) {
+        const NormedSum one(self, rows);
+        one.Run();
+        const std::vector<float> residual = one.Residual(), normed = one.Normed({});
+        one.Reset();
+        const auto scale = self.group.AllReduceScaledNorm(one.part, one.norm, self.stream);
+        ASSERT_TRUE(scale.ok()) << scale.status();
+        ASSERT_TRUE(scale->has_value());
+        EXPECT_TRUE(one.Residual() == residual) << rows << " rows";
+        const std::vector<float> scaled = one.Normed(**scale);
+        for (size_t i = 0; i < scaled.size(); ++i) {
+          ASSERT_NEAR(scaled[i], normed[i], std::abs(normed[i]) / 128) << i;
+        }
+      }
+    });
+  }
+}
+
+TEST_F(PeerCommunicatorTest, OtherSumsAreLeftToTwoKernels) {
+  const auto refuses = [](const Rank& self, int rows) {
+    const NormedSum one(self, rows);
+    const auto scale = self.group.AllReduceScaledNorm(one.part, one.norm, self.stream);
+    ASSERT_TRUE(scale.ok()) << scale.status();
+    EXPECT_FALSE(scale->has_value()) << rows << " rows";
+    EXPECT_TRUE(one.Residual() == one.start) << "nothing was enqueued";
+  };
+  Run(2, AllReduceMode::kNccl, [&](const Rank& self) { refuses(self, 1); });
+  const int num_sms = cuda_emulation::TheSettings().num_sms;
+  Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, num_sms + 1); });
+  cuda_emulation::TheSettings().num_sms = 132;
+  Run(2, AllReduceMode::kAuto,
+      [&](const Rank& self) { refuses(self, kernels::collective::kMaxScaledRows + 1); });
+  Run(8, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, 60); });  // two-shot
+  cuda_emulation::TheSettings().num_sms = num_sms;
+  cuda_emulation::TheSettings().peer_access = false;
+  Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, 1); });
+}
+
 TEST_F(PeerCommunicatorTest, GraphsReplayBesideOtherCollectives) {
   Run(4, AllReduceMode::kAuto, [](const Rank& self) {
     constexpr size_t kCount = 256;
@@ -234,6 +365,9 @@ TEST_F(PeerCommunicatorTest, AbortEndsASumWhosePeerIsMissing) {
     EXPECT_EQ(cudaStreamSynchronize(self.stream), cudaSuccess);
     EXPECT_EQ(self.group.Check().code(), absl::StatusCode::kCancelled);
     EXPECT_EQ(self.group.AllReduceSum(self.data, 1024, self.stream).code(),
+              absl::StatusCode::kCancelled);
+    const NormedSum one(self, 1);
+    EXPECT_EQ(self.group.AllReduceScaledNorm(one.part, one.norm, self.stream).status().code(),
               absl::StatusCode::kCancelled);
   });
 }
