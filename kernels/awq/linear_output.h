@@ -17,6 +17,10 @@ namespace sluice::kernels::awq {
 // Parts of a row, each with its own sum of squares, which are added in order.
 inline constexpr int kRowParts = 8;
 
+// Rows that have a scale at most. Beyond them a norm's own time counts little in a step, and
+// linears gate their outputs themselves, for which an input must be whole.
+inline constexpr int kMaxScaledRows = 128;
+
 struct RowScale {
   // [rows][kRowParts], aligned to 16 bytes, zero for parts that a row does not have. Null: outputs
   // are what they are. Written by a kernel of the step: not to be read before

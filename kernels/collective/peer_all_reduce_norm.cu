@@ -87,7 +87,7 @@ int ThreadsFor(const Parts& parts) {
 }  // namespace
 
 bool TakesPeerAllReduceNorm(int rows, int num_sms) {
-  return rows <= std::min(num_sms, kMaxScaledRows);
+  return rows <= std::min(num_sms, awq::kMaxScaledRows);
 }
 
 LaunchResult RunPeerAllReduceNorm(const PeerAllReduceNorm& operation, cudaStream_t stream) {

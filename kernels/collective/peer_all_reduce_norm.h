@@ -15,10 +15,6 @@
 
 namespace sluice::kernels::collective {
 
-// Beyond them a norm of its own costs little beside the rest of a step, and linears may gate their
-// outputs themselves, for which an input must be whole.
-inline constexpr int kMaxScaledRows = 128;
-
 struct ScaledNorm {
   float* residual = nullptr;              // [rows][width], aligned to 16 bytes; the sum is added
   const __nv_bfloat16* weight = nullptr;  // [width]
@@ -34,7 +30,7 @@ struct PeerAllReduceNorm {
   int num_sms = 0;  // of this device; at most so many blocks, which all run at once
 };
 
-// Whether the blocks of so many rows all run at once, and are worth it.
+// Whether the blocks of so many rows all run at once, and their scales are worth it.
 bool TakesPeerAllReduceNorm(int rows, int num_sms);
 
 // As RunPeerAllReduce, among whose operations these may be. REQUIRES: TakesPeerAllReduceNorm.

@@ -54,7 +54,7 @@ class DeviceCommunicator {
   // do to the bit, and norm.out becomes the RMSNorm of that without its factor: what the next
   // linear reads, whose output is then to be multiplied as the returned scale says. Nothing was
   // enqueued where nothing is returned: the sum is to be had from AllReduceLinear, and the norm is
-  // the caller's. norm.squares: of kMaxScaledRows.
+  // the caller's. norm.squares: of awq::kMaxScaledRows rows.
   virtual absl::StatusOr<std::optional<kernels::awq::RowScale>> AllReduceScaledNorm(
       const kernels::awq::LinearOutput& part, const kernels::collective::ScaledNorm& norm,
       cudaStream_t stream);

@@ -241,8 +241,8 @@ TEST_P(PeerAllReduceNormTest, EndsWhenItIsAborted) {
 }
 
 TEST_P(PeerAllReduceNormTest, RefusesWhatDoesNotFit) {
-  EXPECT_TRUE(TakesPeerAllReduceNorm(kMaxScaledRows, 132));
-  EXPECT_FALSE(TakesPeerAllReduceNorm(kMaxScaledRows + 1, 132));
+  EXPECT_TRUE(TakesPeerAllReduceNorm(awq::kMaxScaledRows, 132));
+  EXPECT_FALSE(TakesPeerAllReduceNorm(awq::kMaxScaledRows + 1, 132));
   EXPECT_TRUE(TakesPeerAllReduceNorm(114, 114));
   EXPECT_FALSE(TakesPeerAllReduceNorm(115, 114));
   const Operation operation = Make({2, 8});
@@ -252,7 +252,7 @@ TEST_P(PeerAllReduceNormTest, RefusesWhatDoesNotFit) {
     EXPECT_EQ(RunPeerAllReduceNorm(arguments, Of(0).stream).error, cudaErrorInvalidValue);
   };
   expect_refusal([](PeerAllReduceNorm& of) { of.num_sms = 1; });
-  expect_refusal([](PeerAllReduceNorm& of) { of.part.rows = kMaxScaledRows + 1; });
+  expect_refusal([](PeerAllReduceNorm& of) { of.part.rows = awq::kMaxScaledRows + 1; });
   expect_refusal([](PeerAllReduceNorm& of) { of.part.outputs = 6; });
   expect_refusal([](PeerAllReduceNorm& of) { of.group.vectors = 1; });
   expect_refusal([](PeerAllReduceNorm& of) { of.norm.residual += 1; });

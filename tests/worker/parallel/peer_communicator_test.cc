@@ -187,8 +187,7 @@ struct NormedSum {
     norm.residual = self.data + 2 * count;
     sum = norm.residual + count;
     norm.squares = sum + count;
-    float* const behind =
-        norm.squares + kernels::collective::kMaxScaledRows * kernels::awq::kRowParts;
+    float* const behind = norm.squares + kernels::awq::kMaxScaledRows * kernels::awq::kRowParts;
     norm.out = reinterpret_cast<__nv_bfloat16*>(behind);
     std::vector<__nv_bfloat16> weights;
     for (const float weight : ValuesOf(101, kWidth)) weights.push_back(__float2bfloat16(weight));
@@ -290,7 +289,7 @@ TEST_F(PeerCommunicatorTest, OtherSumsAreLeftToTwoKernels) {
   Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, num_sms + 1); });
   cuda_emulation::TheSettings().num_sms = 132;
   Run(2, AllReduceMode::kAuto,
-      [&](const Rank& self) { refuses(self, kernels::collective::kMaxScaledRows + 1); });
+      [&](const Rank& self) { refuses(self, kernels::awq::kMaxScaledRows + 1); });
   Run(8, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, 60); });  // two-shot
   cuda_emulation::TheSettings().num_sms = num_sms;
   cuda_emulation::TheSettings().peer_access = false;

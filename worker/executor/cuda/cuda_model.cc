@@ -2,6 +2,7 @@
 #include "worker/executor/cuda/cuda_model.h"
 
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "kernels/attention/decode_attention.h"
@@ -89,27 +90,33 @@ absl::Status CudaModel::Forward(const DeviceStep& step, cudaStream_t stream) {
   SLUICE_RETURN_IF_ERROR(Embed(step, stream));
   SLUICE_RETURN_IF_ERROR(Done("embedding"));
 
-  LinearOutput down;
-  for (int index = 0; index < config_.num_layers; ++index) {
-    const DeviceLayer& layer = weights_.layers[static_cast<size_t>(index)];
-    SLUICE_RETURN_IF_ERROR(AddNorm(index > 0 ? &down : nullptr, layer.input_norm, tokens, stream));
-    SLUICE_RETURN_IF_ERROR(Done("norm"));
-    SLUICE_ASSIGN_OR_RETURN(const LinearOutput qkv, RunLinear(layer.qkv, workspace_.normed, tokens,
-                                                              OutputType::kBf16, stream));
-    SLUICE_RETURN_IF_ERROR(Done("qkv"));
-    SLUICE_RETURN_IF_ERROR(Attend(step, index, qkv, stream));
-    SLUICE_RETURN_IF_ERROR(Done("attention"));
-    SLUICE_ASSIGN_OR_RETURN(const LinearOutput o,
-                            RunRowParallel(layer.o, "o", workspace_.attended, tokens, stream));
-    SLUICE_RETURN_IF_ERROR(AddNorm(&o, layer.post_attention_norm, tokens, stream));
-    SLUICE_RETURN_IF_ERROR(Done("norm"));
-    SLUICE_RETURN_IF_ERROR(GateUp(layer.gate_up, tokens, stream));
-    SLUICE_ASSIGN_OR_RETURN(down,
-                            RunRowParallel(layer.down, "down", workspace_.gated, tokens, stream));
-  }
-  // Of all tokens, though few are sampled after: prompt scoring may ask for any of them.
-  SLUICE_RETURN_IF_ERROR(AddNorm(&down, weights_.final_norm, tokens, stream));
+  const auto& layers = weights_.layers;
+  SLUICE_RETURN_IF_ERROR(Norm(nullptr, layers.front().input_norm, tokens, stream));
   SLUICE_RETURN_IF_ERROR(Done("norm"));
+  LinearInput x = {.values = workspace_.normed, .row_scale = {}};
+  LinearOutput down;
+  for (size_t index = 0; index < layers.size(); ++index) {
+    const DeviceLayer& layer = layers[index];
+    if (index > 0) {
+      SLUICE_ASSIGN_OR_RETURN(x, SumNormForLinear(down, layer.input_norm, stream));
+    }
+    SLUICE_ASSIGN_OR_RETURN(const LinearOutput qkv,
+                            RunLinear(layer.qkv, x, tokens, OutputType::kBf16, stream));
+    SLUICE_RETURN_IF_ERROR(Done("qkv"));
+    SLUICE_RETURN_IF_ERROR(Attend(step, static_cast<int>(index), qkv, stream));
+    SLUICE_RETURN_IF_ERROR(Done("attention"));
+    SLUICE_ASSIGN_OR_RETURN(const LinearOutput o, RunLinear(layer.o, {workspace_.attended, {}},
+                                                            tokens, OutputType::kFloat, stream));
+    SLUICE_RETURN_IF_ERROR(Done("o"));
+    SLUICE_ASSIGN_OR_RETURN(x, SumNormForLinear(o, layer.post_attention_norm, stream));
+    SLUICE_RETURN_IF_ERROR(GateUp(layer.gate_up, x, tokens, stream));
+    SLUICE_ASSIGN_OR_RETURN(
+        down, RunLinear(layer.down, {workspace_.gated, {}}, tokens, OutputType::kFloat, stream));
+    SLUICE_RETURN_IF_ERROR(Done("down"));
+  }
+  // Of all tokens, though few are sampled after: prompt scoring may ask for any of them. The head
+  // wants it whole.
+  SLUICE_RETURN_IF_ERROR(SumNorm(down, weights_.final_norm, stream));
   if (step.shape.logits == 0) return absl::OkStatus();
   if (step.all_logits) return Head(workspace_.normed, step.shape.logits, stream);
   SLUICE_RETURN_IF_ERROR(ToStatus(kernels::embedding::GatherRows(
@@ -133,8 +140,8 @@ absl::Status CudaModel::Embed(const DeviceStep& step, cudaStream_t stream) {
                                     int64_t{step.shape.tokens} * config_.hidden_size, stream);
 }
 
-absl::Status CudaModel::AddNorm(const LinearOutput* delta, const __nv_bfloat16* weight, int rows,
-                                cudaStream_t stream) {
+absl::Status CudaModel::Norm(const LinearOutput* delta, const __nv_bfloat16* weight, int rows,
+                             cudaStream_t stream) {
   return ToStatus(kernels::norm::RunAddRmsNorm({.residual = workspace_.residual,
                                                 .delta = delta,
                                                 .weight = weight,
@@ -143,6 +150,43 @@ absl::Status CudaModel::AddNorm(const LinearOutput* delta, const __nv_bfloat16* 
                                                 .width = config_.hidden_size,
                                                 .out = workspace_.normed},
                                                stream));
+}
+
+absl::Status CudaModel::SumNorm(const LinearOutput& part, const __nv_bfloat16* weight,
+                                cudaStream_t stream) {
+  LinearOutput sum = part;
+  if (communicator_.world_size() > 1) {
+    SLUICE_RETURN_IF_ERROR(communicator_.AllReduceLinear(part, workspace_.row_parallel, stream));
+    SLUICE_RETURN_IF_ERROR(Done("all_reduce"));
+    sum = LinearOutput();
+    sum.float_values = workspace_.row_parallel;
+    sum.rows = part.rows;
+    sum.outputs = part.outputs;
+  }
+  SLUICE_RETURN_IF_ERROR(Norm(&sum, weight, part.rows, stream));
+  return Done("norm");
+}
+
+absl::StatusOr<LinearInput> CudaModel::SumNormForLinear(const LinearOutput& part,
+                                                        const __nv_bfloat16* weight,
+                                                        cudaStream_t stream) {
+  SLUICE_ASSIGN_OR_RETURN(
+      const std::optional<kernels::awq::RowScale> scale,
+      communicator_.AllReduceScaledNorm(part,
+                                        {.residual = workspace_.residual,
+                                         .weight = weight,
+                                         .eps = static_cast<float>(config_.rms_norm_eps),
+                                         .out = workspace_.normed,
+                                         .squares = workspace_.squares},
+                                        stream));
+  LinearInput x = {.values = workspace_.normed, .row_scale = {}};
+  if (!scale.has_value()) {
+    SLUICE_RETURN_IF_ERROR(SumNorm(part, weight, stream));
+    return x;
+  }
+  x.row_scale = *scale;
+  SLUICE_RETURN_IF_ERROR(Done("all_reduce"));
+  return x;
 }
 
 absl::Status CudaModel::Attend(const DeviceStep& step, int layer, const LinearOutput& qkv,
@@ -198,13 +242,16 @@ absl::Status CudaModel::Attend(const DeviceStep& step, int layer, const LinearOu
       stream));
 }
 
-absl::Status CudaModel::GateUp(const DeviceLinear& gate_up, int rows, cudaStream_t stream) {
-  if (gate_up.is_awq() && kernels::awq::ChooseLinearPath(rows) == LinearPath::kMedium) {
+absl::Status CudaModel::GateUp(const DeviceLinear& gate_up, const LinearInput& x, int rows,
+                               cudaStream_t stream) {
+  // SiLU is not linear: what a linear gates itself must be whole.
+  const bool is_whole = x.row_scale.squares == nullptr;
+  if (is_whole && gate_up.is_awq() && kernels::awq::ChooseLinearPath(rows) == LinearPath::kMedium) {
     const auto plan =
         kernels::awq::PlanGatedLinear(gate_up.outputs, gate_up.inputs, rows, num_sms_);
     if (plan.has_value()) {
       SLUICE_RETURN_IF_ERROR(ToStatus(kernels::awq::RunMediumLinear({.weight = gate_up.awq,
-                                                                     .x = workspace_.normed,
+                                                                     .x = x.values,
                                                                      .rows = rows,
                                                                      .plan = *plan,
                                                                      .gated = workspace_.gated},
@@ -213,34 +260,40 @@ absl::Status CudaModel::GateUp(const DeviceLinear& gate_up, int rows, cudaStream
     }
   }
   SLUICE_ASSIGN_OR_RETURN(const LinearOutput out,
-                          RunLinear(gate_up, workspace_.normed, rows, OutputType::kBf16, stream));
+                          RunLinear(gate_up, x, rows, OutputType::kBf16, stream));
   SLUICE_RETURN_IF_ERROR(Done("gate_up"));
   SLUICE_RETURN_IF_ERROR(
       ToStatus(kernels::mlp::SiluMul(out, gate_up.outputs / 2, workspace_.gated, stream)));
   return Done("silu");
 }
 
-absl::StatusOr<LinearOutput> CudaModel::RunLinear(const DeviceLinear& linear,
-                                                  const __nv_bfloat16* x, int rows, OutputType type,
-                                                  cudaStream_t stream) {
+absl::StatusOr<LinearOutput> CudaModel::RunLinear(const DeviceLinear& linear, const LinearInput& x,
+                                                  int rows, OutputType type, cudaStream_t stream) {
   if (!linear.is_awq()) return RunDense(linear.dense, linear, x, rows, type, stream);
   auto* partials = static_cast<float*>(workspace_.linear_out);
   LinearOutput out;
   out.partials = partials;
   out.rows = rows;
   out.outputs = linear.outputs;
+  out.row_scale = x.row_scale;
   switch (kernels::awq::ChooseLinearPath(rows)) {
     case LinearPath::kSmall:
       out.plan = kernels::awq::PlanSmallLinear(linear.outputs, linear.inputs, rows, num_sms_);
-      SLUICE_RETURN_IF_ERROR(ToStatus(kernels::awq::RunSmallLinear(
-          {.weight = linear.awq, .x = x, .rows = rows, .plan = out.plan, .partials = partials},
-          stream)));
+      SLUICE_RETURN_IF_ERROR(ToStatus(kernels::awq::RunSmallLinear({.weight = linear.awq,
+                                                                    .x = x.values,
+                                                                    .rows = rows,
+                                                                    .plan = out.plan,
+                                                                    .partials = partials},
+                                                                   stream)));
       return out;
     case LinearPath::kMedium:
       out.plan = kernels::awq::PlanMediumLinear(linear.outputs, linear.inputs, rows, num_sms_);
-      SLUICE_RETURN_IF_ERROR(ToStatus(kernels::awq::RunMediumLinear(
-          {.weight = linear.awq, .x = x, .rows = rows, .plan = out.plan, .partials = partials},
-          stream)));
+      SLUICE_RETURN_IF_ERROR(ToStatus(kernels::awq::RunMediumLinear({.weight = linear.awq,
+                                                                     .x = x.values,
+                                                                     .rows = rows,
+                                                                     .plan = out.plan,
+                                                                     .partials = partials},
+                                                                    stream)));
       return out;
     case LinearPath::kDense:
       break;
@@ -251,11 +304,12 @@ absl::StatusOr<LinearOutput> CudaModel::RunLinear(const DeviceLinear& linear,
 }
 
 absl::StatusOr<LinearOutput> CudaModel::RunDense(const __nv_bfloat16* weight,
-                                                 const DeviceLinear& shape, const __nv_bfloat16* x,
+                                                 const DeviceLinear& shape, const LinearInput& x,
                                                  int rows, OutputType type, cudaStream_t stream) {
   LinearOutput out;
   out.rows = rows;
   out.outputs = shape.outputs;
+  out.row_scale = x.row_scale;
   void* to = workspace_.linear_out;
   if (type == OutputType::kFloat) {
     to = workspace_.row_parallel;
@@ -266,26 +320,10 @@ absl::StatusOr<LinearOutput> CudaModel::RunDense(const __nv_bfloat16* weight,
   SLUICE_RETURN_IF_ERROR(ToStatus(dense_->Run(
       {.shape =
            {.rows = rows, .outputs = shape.outputs, .inputs = shape.inputs, .output_type = type},
-       .x = x,
+       .x = x.values,
        .weight = weight,
        .out = to},
       stream)));
-  return out;
-}
-
-absl::StatusOr<LinearOutput> CudaModel::RunRowParallel(const DeviceLinear& linear, const char* name,
-                                                       const __nv_bfloat16* x, int rows,
-                                                       cudaStream_t stream) {
-  SLUICE_ASSIGN_OR_RETURN(LinearOutput out, RunLinear(linear, x, rows, OutputType::kFloat, stream));
-  SLUICE_RETURN_IF_ERROR(Done(name));
-  if (communicator_.world_size() == 1) return out;
-  float* sum = workspace_.row_parallel;
-  SLUICE_RETURN_IF_ERROR(communicator_.AllReduceLinear(out, sum, stream));
-  SLUICE_RETURN_IF_ERROR(Done("all_reduce"));
-  out = LinearOutput();
-  out.float_values = sum;
-  out.rows = rows;
-  out.outputs = linear.outputs;
   return out;
 }
 

@@ -37,6 +37,12 @@ struct DeviceStep {
   bool all_logits = false;
 };
 
+// What a linear reads, [rows][inputs], and what its output still has to be multiplied with.
+struct LinearInput {
+  const __nv_bfloat16* values = nullptr;
+  kernels::awq::RowScale row_scale;
+};
+
 class CudaModel {
  public:
   // communicator: this rank's; it must outlive the model. num_sms: multiprocessors of the current
@@ -73,26 +79,29 @@ class CudaModel {
 
   absl::Status Embed(const DeviceStep& step, cudaStream_t stream);
   // Adds delta (may be null) to the residual and leaves its norm in normed.
-  absl::Status AddNorm(const kernels::awq::LinearOutput* delta, const __nv_bfloat16* weight,
-                       int rows, cudaStream_t stream);
+  absl::Status Norm(const kernels::awq::LinearOutput* delta, const __nv_bfloat16* weight, int rows,
+                    cudaStream_t stream);
+  // The same of what o or down has left, summed over ranks.
+  absl::Status SumNorm(const kernels::awq::LinearOutput& part, const __nv_bfloat16* weight,
+                       cudaStream_t stream);
+  // The same for a linear, which may get it without its factors: where the ranks' sum does all of
+  // it in one kernel.
+  absl::StatusOr<LinearInput> SumNormForLinear(const kernels::awq::LinearOutput& part,
+                                               const __nv_bfloat16* weight, cudaStream_t stream);
   absl::Status Attend(const DeviceStep& step, int layer, const kernels::awq::LinearOutput& qkv,
                       cudaStream_t stream);
-  // SiLU(gate) * up of `rows` rows of normed, into gated: by one kernel or, where its linear leaves
+  // SiLU(gate) * up of `rows` rows of x, into gated: by one kernel or, where its linear leaves
   // pieces or finished gates and ups, by two.
-  absl::Status GateUp(const DeviceLinear& gate_up, int rows, cudaStream_t stream);
-  // x [rows][inputs]. Its output is read before the next linear runs.
+  absl::Status GateUp(const DeviceLinear& gate_up, const LinearInput& x, int rows,
+                      cudaStream_t stream);
+  // Its output is read before the next linear runs.
   absl::StatusOr<kernels::awq::LinearOutput> RunLinear(const DeviceLinear& linear,
-                                                       const __nv_bfloat16* x, int rows,
+                                                       const LinearInput& x, int rows,
                                                        kernels::dense::OutputType type,
                                                        cudaStream_t stream);
-  // The same for a linear that is cut by inputs: the sum over ranks. name: for the mark.
-  absl::StatusOr<kernels::awq::LinearOutput> RunRowParallel(const DeviceLinear& linear,
-                                                            const char* name,
-                                                            const __nv_bfloat16* x, int rows,
-                                                            cudaStream_t stream);
   absl::StatusOr<kernels::awq::LinearOutput> RunDense(const __nv_bfloat16* weight,
                                                       const DeviceLinear& shape,
-                                                      const __nv_bfloat16* x, int rows,
+                                                      const LinearInput& x, int rows,
                                                       kernels::dense::OutputType type,
                                                       cudaStream_t stream);
   absl::Status Done(const char* operation) const {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/awq/linear_output.h"
 #include "kernels/awq/linear_path.h"
 #include "kernels/awq/medium_linear.h"
 #include "kernels/awq/small_linear.h"
@@ -57,6 +58,8 @@ WorkspaceLayout LayOutWorkspace(const Qwen3Config& config, const WeightLayout& w
   int64_t* activations = &layout.sizes.activations;
   layout.residual = place(tokens * hidden * kFloat, activations);
   layout.normed = place(tokens * hidden * kBf16, activations);
+  layout.squares =
+      place(int64_t{kernels::awq::kMaxScaledRows} * kernels::awq::kRowParts * kFloat, activations);
   layout.angles = place(tokens * kHeadDim * kFloat, activations);
   layout.q = place(tokens * q_size * kBf16, activations);
   layout.attended = place(tokens * q_size * kBf16, activations);
@@ -101,6 +104,7 @@ absl::StatusOr<Workspace> AllocateWorkspace(const WorkspaceLayout& layout) {
   const device::DeviceBuffer& memory = workspace.memory;
   workspace.residual = memory.As<float>(layout.residual);
   workspace.normed = memory.As<__nv_bfloat16>(layout.normed);
+  workspace.squares = memory.As<float>(layout.squares);
   workspace.angles = memory.As<float2>(layout.angles);
   workspace.q = memory.As<__nv_bfloat16>(layout.q);
   workspace.attended = memory.As<__nv_bfloat16>(layout.attended);

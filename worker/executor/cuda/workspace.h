@@ -33,6 +33,7 @@ struct StepBounds {
 struct WorkspaceLayout {
   int64_t residual = 0;      // f32 [T][hidden]
   int64_t normed = 0;        // bf16 [T][hidden]: what the next linear reads
+  int64_t squares = 0;       // f32 [kMaxScaledRows][kRowParts]: of normed's RowScale
   int64_t angles = 0;        // float2 [T][head_dim / 2]
   int64_t q = 0;             // bf16 [T][r's query heads][head_dim]
   int64_t attended = 0;      // bf16, as q
@@ -62,6 +63,7 @@ struct Workspace {
   device::DeviceBuffer memory;  // what all pointers point into
   float* residual = nullptr;
   __nv_bfloat16* normed = nullptr;
+  float* squares = nullptr;
   float2* angles = nullptr;
   __nv_bfloat16* q = nullptr;
   __nv_bfloat16* attended = nullptr;
