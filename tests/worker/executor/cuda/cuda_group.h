@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Groups of CudaExecutors for tests: on GPUs, or in the emulator of CUDA, where all ranks share the
-// one device and their collectives go through the CPU's.
+// Groups of CudaExecutors for tests: on GPUs, or in the emulator of CUDA, which has one for each
+// rank as well.
 #pragma once
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -16,7 +17,7 @@
 #include "worker/executor/cuda/cuda_executor.h"
 #include "worker/model/model_folder.h"
 #ifdef SLUICE_CUDA_EMULATED
-#include "tests/support/host_device_communicator.h"
+#include "tests/support/emulated_communicators.h"
 #endif
 
 namespace sluice::worker {
@@ -41,16 +42,24 @@ class CudaGroup {
     const int tp_size = folder_options.tp_size;
     const auto folder = ModelFolder::Open(folder_options);
     EXPECT_TRUE(folder.ok()) << folder.status();
+#ifdef SLUICE_CUDA_EMULATED
+    // Ranks sum and norm in one kernel for as many rows as there are multiprocessors: enough for
+    // the linears of few rows and of more.
+    cuda_emulation::TheSettings().num_sms = tp_size == 1 ? 4 : 16;
+#endif
     MakeCommunicators(tp_size);
     group_ = std::make_unique<ExecutorGroup>(
         tp_size, [&](int rank) -> absl::StatusOr<std::unique_ptr<Executor>> {
           CudaExecutorOptions own = options;
-          own.device_index = kEmulated ? 0 : rank;
+          own.device_index = rank;
           auto executor =
               CudaExecutor::Create(**folder, own, communicators_[static_cast<size_t>(rank)].get());
           if (!executor.ok()) return executor.status();
           return std::unique_ptr<Executor>(*std::move(executor));
         });
+    if (kEmulated && tp_size > 1) {
+      EXPECT_THAT(communicators_[0]->Describe(), ::testing::HasSubstr("the GPUs' peer memory"));
+    }
   }
 
   ~CudaGroup() {
@@ -63,19 +72,15 @@ class CudaGroup {
   ExecutorGroup& group() { return *group_; }
 
  private:
+  void MakeCommunicators(int tp_size) {
 #ifdef SLUICE_CUDA_EMULATED
-  void MakeCommunicators(int tp_size) {
-    for (auto& communicator : ExecutorGroup::MakeCommunicators(tp_size)) {
-      communicators_.push_back(std::make_unique<HostDeviceCommunicator>(std::move(communicator)));
-    }
-  }
+    auto communicators = StartEmulatedCommunicators(tp_size);
 #else
-  void MakeCommunicators(int tp_size) {
     auto communicators = StartDeviceCommunicators(tp_size);
+#endif
     ASSERT_TRUE(communicators.ok()) << communicators.status();
     communicators_ = *std::move(communicators);
   }
-#endif
 
   std::vector<std::unique_ptr<DeviceCommunicator>> communicators_;
   std::unique_ptr<ExecutorGroup> group_;
