@@ -6,16 +6,19 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "kernels/norm/add_rms_norm.h"
 #include "tests/support/rank_processes.h"
 #include "worker/parallel/device_group.h"
 #include "worker/parallel/nccl_communicator.h"
@@ -293,6 +296,130 @@ TEST_P(NcclMultiGpuTest, PeerMemorySumsInTheOrderOfRanks) {
         ASSERT_CUDA(cudaFree(out));
       }
     }
+    EXPECT_TRUE(group->Check().ok());
+  });
+}
+
+// A rank's parts, and the residual stream that their sums go into.
+class ResidualSums {
+ public:
+  ResidualSums(Rank& self, DeviceCommunicator& group, int rows)
+      : self_(self), group_(group), rows_(rows), count_(static_cast<size_t>(rows) * kWidth) {
+    std::mt19937 random(static_cast<unsigned>(self.rank()));
+    std::normal_distribution<float> normal;
+    std::vector<float> own(count_);
+    for (float& value : own) value = normal(random);
+    float* const data = Allocate(count_);
+    self.Set(data, own);
+    part_.float_values = data;
+    part_.rows = rows;
+    part_.outputs = kWidth;
+    sum_ = Allocate(count_);
+    auto* const weight = Allocate(kWidth / 2);
+    EXPECT_EQ(cudaMemset(weight, 0x3f, kWidth * sizeof(__nv_bfloat16)), cudaSuccess);  // 0.746...
+    norm_ = {.residual = Allocate(count_),
+             .weight = reinterpret_cast<__nv_bfloat16*>(weight),
+             .eps = 1e-6f,
+             .out = reinterpret_cast<__nv_bfloat16*>(Allocate(count_ / 2)),
+             .squares = Allocate(kernels::awq::kMaxScaledRows * kernels::awq::kRowParts)};
+  }
+  ~ResidualSums() {
+    for (float* const memory : memory_) EXPECT_EQ(cudaFree(memory), cudaSuccess);
+  }
+  ResidualSums(const ResidualSums&) = delete;
+  ResidualSums& operator=(const ResidualSums&) = delete;
+
+  // False where it is not for this kernel.
+  bool AddAndNorm() {
+    const auto scale = group_.AllReduceScaledNorm(part_, norm_, self_.stream());
+    EXPECT_TRUE(scale.ok()) << scale.status();
+    return scale.ok() && scale->has_value();
+  }
+  void AddAndNormByTwoKernels() {
+    EXPECT_TRUE(group_.AllReduceLinear(part_, sum_, self_.stream()).ok());
+    kernels::awq::LinearOutput delta = part_;
+    delta.float_values = sum_;
+    EXPECT_TRUE(kernels::norm::RunAddRmsNorm(
+                    {norm_.residual, &delta, norm_.weight, norm_.eps, rows_, kWidth, norm_.out},
+                    self_.stream())
+                    .ok());
+  }
+
+  void Restart() { self_.Set(norm_.residual, WholeNumbers(0, count_)); }
+  std::vector<float> Residual() { return self_.Get(norm_.residual, count_); }
+  std::vector<float> Normed() {
+    std::vector<__nv_bfloat16> normed(count_);
+    EXPECT_EQ(cudaStreamSynchronize(self_.stream()), cudaSuccess);
+    EXPECT_EQ(cudaMemcpy(normed.data(), norm_.out, count_ * sizeof(__nv_bfloat16),
+                         cudaMemcpyDeviceToHost),
+              cudaSuccess);
+    std::vector<float> floats;
+    for (const __nv_bfloat16 value : normed) floats.push_back(__bfloat162float(value));
+    return floats;
+  }
+  std::vector<float> NormedWithFactors() {
+    constexpr auto kParts = static_cast<size_t>(kernels::awq::kRowParts);
+    const std::vector<float> squares =
+        self_.Get(norm_.squares, static_cast<size_t>(rows_) * kParts);
+    std::vector<float> normed = Normed();
+    for (size_t i = 0; i < count_; ++i) {
+      const float* const parts = &squares[i / kWidth * kParts];
+      const float sum = std::accumulate(parts, parts + kParts, 0.0f);
+      normed[i] /= std::sqrt(sum / kWidth + norm_.eps);
+    }
+    return normed;
+  }
+
+ private:
+  static constexpr int kWidth = 5120;
+
+  float* Allocate(size_t floats) {
+    memory_.push_back(self_.Allocate(floats));
+    return memory_.back();
+  }
+
+  Rank& self_;
+  DeviceCommunicator& group_;
+  const int rows_;
+  const size_t count_;
+  std::vector<float*> memory_;
+  kernels::awq::LinearOutput part_;
+  float* sum_ = nullptr;
+  kernels::collective::ScaledNorm norm_;
+};
+
+// One after the other in a replayed graph, by the kernel that norms, too, and by two kernels. The
+// residual is the same to the bit, however often it was added to.
+TEST_P(NcclMultiGpuTest, SumsThatNormLeaveWhatTwoKernelsDo) {
+  if (GetParam() == AllReduceMode::kNccl) GTEST_SKIP() << "two kernels are all there is";
+  RunRanks([&](Rank& self) {
+    const auto group = Meet(self, 0);
+    if (!dynamic_cast<PeerCommunicator&>(*group).has_peers()) return;
+    const auto replay = [&self](const std::function<void()>& enqueue) {
+      Graph graph(self.stream(), [&] {
+        for (int i = 0; i < 10; ++i) enqueue();
+      });
+      for (int i = 0; i < kReplays; ++i) graph.Launch();
+      EXPECT_EQ(cudaStreamSynchronize(self.stream()), cudaSuccess);
+    };
+    int num_taken = 0;
+    for (const int rows : kRows) {
+      ResidualSums sums(self, *group, rows);
+      sums.Restart();
+      if (!sums.AddAndNorm()) continue;
+      ++num_taken;
+      sums.Restart();
+      replay([&] { sums.AddAndNorm(); });
+      const std::vector<float> residual = sums.Residual(), normed = sums.NormedWithFactors();
+      sums.Restart();
+      replay([&] { sums.AddAndNormByTwoKernels(); });
+      EXPECT_TRUE(sums.Residual() == residual) << rows << " rows";
+      const std::vector<float> expected = sums.Normed();
+      for (size_t i = 0; i < expected.size(); ++i) {
+        ASSERT_NEAR(normed[i], expected[i], std::abs(expected[i]) / 128) << rows << " rows, " << i;
+      }
+    }
+    EXPECT_GT(num_taken, 0);
     EXPECT_TRUE(group->Check().ok());
   });
 }
