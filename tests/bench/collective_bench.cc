@@ -4,7 +4,8 @@
 // the median of the graph's launches and the lowest, and the bandwidth of the links that it makes
 // (2 (n - 1) / n bytes a byte of an all-reduce). All-reduces are timed on each path
 // (worker/parallel/all_reduce_path.h, whose table this is for), those of a linear's output with the
-// summing of the pieces that down leaves for so many rows.
+// summing of the pieces that down leaves for so many rows; and such a sum that is added to the
+// residual and normed, in one kernel and in two.
 //
 // collective_bench --help has the options.
 //
@@ -23,8 +24,10 @@
 
 #include "kernels/awq/small_linear.h"
 #include "kernels/collective/peer_all_reduce.h"
+#include "kernels/norm/add_rms_norm.h"
 #include "tests/bench/usage.h"
 #include "tests/support/rank_processes.h"
+#include "worker/device/cuda_status.h"
 #include "worker/parallel/device_group.h"
 #include "worker/parallel/nccl_communicator.h"
 #include "worker/parallel/nccl_environment.h"
@@ -102,6 +105,46 @@ bool Fits(AllReducePath path, int world_size, int64_t count, int64_t buffer_byte
          kernels::collective::PeerVectors(algorithm, world_size, count) * 16 <= buffer_bytes;
 }
 
+// What follows a sum in a layer: data begins with the part, and all of it is zeros.
+struct NormedSum {
+  kernels::awq::LinearOutput part;
+  kernels::collective::ScaledNorm norm;
+  float* sum;
+
+  NormedSum(const kernels::awq::LinearOutput& from, float* behind_part) : part(from) {
+    const int64_t count = int64_t{part.rows} * part.outputs;
+    sum = behind_part;
+    norm.residual = sum + count;
+    norm.squares = norm.residual + count;
+    norm.out = reinterpret_cast<__nv_bfloat16*>(norm.squares + kernels::awq::kMaxScaledRows *
+                                                                   kernels::awq::kRowParts);
+    norm.weight = norm.out + count;
+    norm.eps = 1e-6f;
+  }
+
+  absl::Status InOneKernel(DeviceCommunicator& group, cudaStream_t stream) const {
+    const auto scale = group.AllReduceScaledNorm(part, norm, stream);
+    return scale.ok() && !scale->has_value() ? absl::UnimplementedError("not of this size")
+                                             : scale.status();
+  }
+  absl::Status InTwo(DeviceCommunicator& group, cudaStream_t stream) const {
+    const absl::Status summed = group.AllReduceLinear(part, sum, stream);
+    if (!summed.ok()) return summed;
+    kernels::awq::LinearOutput delta;
+    delta.float_values = sum;
+    delta.rows = part.rows;
+    delta.outputs = part.outputs;
+    return device::ToStatus(kernels::norm::RunAddRmsNorm({.residual = norm.residual,
+                                                          .delta = &delta,
+                                                          .weight = norm.weight,
+                                                          .eps = norm.eps,
+                                                          .rows = part.rows,
+                                                          .width = part.outputs,
+                                                          .out = norm.out},
+                                                         stream));
+  }
+};
+
 int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
   Check(cudaSetDevice(rank));
   const auto library = NcclLibrary::Open();
@@ -178,7 +221,15 @@ int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
     part.plan = kernels::awq::PlanSmallLinear(kHidden, kIntermediate / world_size, rows,
                                               properties.multiProcessorCount);
     part.partials = data;
-    measure("linear_all_reduce", part, data + part.plan.PartialFloats(rows, kHidden));
+    float* const behind = data + part.plan.PartialFloats(rows, kHidden);
+    measure("linear_all_reduce", part, behind);
+    const NormedSum normed(part, behind);
+    const int64_t bytes = int64_t{rows} * kHidden * 4;
+    report("linear_all_reduce_norm", "two_kernels", bytes,
+           Measure(stream, [&] { return normed.InTwo(group, stream); }), all_reduce_factor);
+    if (!normed.InOneKernel(group, stream).ok()) continue;
+    report("linear_all_reduce_norm", "one_kernel", bytes,
+           Measure(stream, [&] { return normed.InOneKernel(group, stream); }), all_reduce_factor);
   }
   const Times gather = Measure(stream, [&] {
     return group.GatherToRoot(data, rank == 0 ? gathered : nullptr, logits, stream);

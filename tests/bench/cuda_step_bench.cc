@@ -4,7 +4,8 @@
 // all layers, bytes that have to be read and floating-point operations that have to be made, and
 // the fraction of what the GPU can do in that time. An event costs about a microsecond, so small
 // operations look slower than they are; "untimed_ms" is the same graph without events. Where gate
-// and up are gated by their linear (awq::PlanGatedLinear), all of it is "gate_up".
+// and up are gated by their linear (awq::PlanGatedLinear), all of it is "gate_up"; where a sum over
+// ranks is added to the residual and normed in one kernel, that is "all_reduce".
 //
 // With several ranks, a thread and a GPU each, the table is rank 0's; what it waits for the others
 // is in the time of its all-reduces.
@@ -243,7 +244,7 @@ class Rank {
   }
 
   // What each operation of this rank has to read and compute at least, over all layers.
-  std::map<std::string, Work> WorkOf(const Case& of) const {
+  std::map<std::string, Work> WorkOf(const Case& of, int num_norms) const {
     const double tokens = static_cast<double>(of.rows) * of.chunk;
     const double layers = config_.num_layers, ranks = communicator_.world_size();
     const LayerLayout& layer = layout_.layers.front();
@@ -262,7 +263,7 @@ class Rank {
             {"attention",
              {layers * kv * of.rows * of.context,
               layers * 4.0 * config_.q_size() / ranks * tokens * seen}},
-            {"norm", {(2 * layers + 1) * 2.0 * residual, 0.0}},
+            {"norm", {num_norms * 2.0 * residual, 0.0}},
             {"head", {2.0 * head, 2.0 * head * of.rows}}};
   }
 
@@ -276,7 +277,7 @@ class Rank {
         separator_, of.name, communicator_.world_size(), untimed, total);
     separator_ = ",";
     const char* comma = "";
-    const std::map<std::string, Work> work = WorkOf(of);
+    const std::map<std::string, Work> work = WorkOf(of, launches.at("norm"));
     for (const auto& [operation, values] : samples) {
       const double seconds = Median(values) / 1e3;
       const auto found = work.find(operation);
