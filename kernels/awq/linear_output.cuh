@@ -19,11 +19,16 @@ class OutputColumns {
   // kernel makes it before it waits.
   __device__ OutputColumns(const LinearOutput& output, const int (&columns)[kCount])
       : output_(output) {
+    MoveTo(columns);
+  }
+
+  // To other ones, as the constructor's.
+  __device__ void MoveTo(const int (&columns)[kCount]) {
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       columns_[i] = columns[i];
-      if (output.partials != nullptr) {
-        pieces_[i] = output.plan.NumPieces(columns[i] / output.plan.tile_outputs);
+      if (output_.partials != nullptr) {
+        pieces_[i] = output_.plan.NumPieces(columns[i] / output_.plan.tile_outputs);
       }
     }
   }

@@ -2,7 +2,9 @@
 #include "kernels/collective/peer_all_reduce_norm.h"
 
 #include <algorithm>
+#include <cstdint>
 
+#include "kernels/awq/linear_output.cuh"
 #include "kernels/collective/peer_launch.h"
 #include "kernels/collective/peer_turn.cuh"
 #include "kernels/device/bf16.cuh"
@@ -36,10 +38,11 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   const int before = row * parts.row_vectors;  // vectors of the rows before
   const int first = before + own * parts.vectors + thread;
   const int end = before + min((own + 1) * parts.vectors, parts.row_vectors);
-  // The first vector's weight and residual are asked for before anything is waited for. Mostly
-  // there is no other.
+  // What can be done for the first vector is, before anything is waited for. Mostly there is no
+  // other.
   const int safe = min(first, end - 1);
   float4 weight = device::LoadConstant4Bf16(norm.weight + 4 * (safe - before));
+  awq::OutputColumns<1> columns(part, {4 * (safe - before)});
   device::WaitForPrevious();
 
   auto* const residual = reinterpret_cast<float4*>(norm.residual);
@@ -47,7 +50,10 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   Turn turn(group);
   const int vectors = part.rows * parts.row_vectors;
   for (int i = first; i < end; i += threads) {
-    turn.SendToAll<kWorld>(int64_t{group.rank} * vectors + i, Sendable(LoadPart(part, i)));
+    if (i != first) columns.MoveTo({4 * (i - before)});
+    float4 value[1];
+    columns.Load(row, value);
+    turn.SendToAll<kWorld>(int64_t{group.rank} * vectors + i, Sendable(value[0]));
   }
   turn.Pass(int64_t{kWorld} * vectors);
   const uint4* const received = turn.BufferOf(group.rank);
