@@ -8,6 +8,7 @@ namespace sluice::kernels::collective {
 namespace {
 
 constexpr int kMaxThreads = 512;
+constexpr int kGathered = 4;  // sums that a thread waits for together
 
 // A buffer: [ranks][vectors].
 template <int kWorld>
@@ -37,13 +38,12 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   Turn turn(group);
   const Vectors own = OfThread();
   const int share = (vectors + kWorld - 1) / kWorld;
-  for (int step = 0; step < kWorld; ++step) {
-    const int peer = (group.rank + step) % kWorld;
-    const int64_t to = int64_t{group.rank} * share;
-    const int begin = peer * share;
-    for (int i = own.first; i < share && begin + i < vectors; i += own.stride) {
-      turn.Send(peer, to + i, Sendable(LoadPart(part, begin + i)));
-    }
+  for (int i = own.first; i < kWorld * share; i += own.stride) {
+    const int step = i / share, within = i - step * share;
+    const int peer = (group.rank + step) % kWorld;  // not all to the same rank at once
+    const int vector = peer * share + within;
+    if (vector >= vectors) continue;
+    turn.Send(peer, int64_t{group.rank} * share + within, Sendable(LoadPart(part, vector)));
   }
   const int64_t sums = int64_t{kWorld} * share;
   turn.Pass(sums + vectors);
@@ -52,9 +52,13 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   for (int i = own.first; i < share && begin + i < vectors; i += own.stride) {
     turn.SendToAll<kWorld>(sums + begin + i, Sendable(AwaitSum<kWorld>(turn, received + i, share)));
   }
-  for (int i = own.first; i < vectors; i += own.stride) {
-    const uint4* const at = received + sums + i;
-    reinterpret_cast<float4*>(out)[i] = Await(turn, at, device::LoadFromPeers(at));
+  for (int i = own.first; i < vectors; i += kGathered * own.stride) {
+    const int count = min(kGathered, (vectors - i + own.stride - 1) / own.stride);
+    const Awaited<kGathered> gathered(turn, received + sums + i, own.stride, count);
+#pragma unroll
+    for (int k = 0; k < kGathered; ++k) {
+      if (k < count) reinterpret_cast<float4*>(out)[i + k * own.stride] = gathered[k];
+    }
   }
 }
 

@@ -109,28 +109,49 @@ class Turn {
   bool aborted_;
 };
 
-// value: what a first look at `at` has given.
-__device__ inline float4 Await(Turn& turn, const uint4* at, uint4 value) {
-  for (uint32_t waited = 1; IsAbsent(value) && !turn.aborted(); ++waited) {
-    if (waited % device::kWaitTurnsPerLook == 0 && turn.LearnsOfAbort()) break;
-    device::WaitTurn();
-    value = device::LoadFromPeers(at);
+// What peers put at the first `count` of kCount places from `at` on, `apart` vectors apart. All
+// that is not there yet is asked for together, time and again: one after the other, each would cost
+// a turn of its own, also once it is there.
+template <int kCount>
+struct Awaited {
+  uint4 seen[kCount];
+
+  __device__ Awaited(Turn& turn, const uint4* at, int64_t apart, int count = kCount) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      seen[i] = i < count ? device::LoadFromPeers(at + i * apart) : uint4{};
+    }
+    for (uint32_t waited = 1; IsAnyAbsent() && !turn.aborted(); ++waited) {
+      if (waited % device::kWaitTurnsPerLook == 0 && turn.LearnsOfAbort()) break;
+      device::WaitTurn();
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) {
+        if (IsAbsent(seen[i])) seen[i] = device::LoadFromPeers(at + i * apart);
+      }
+    }
   }
-  return {__uint_as_float(value.x), __uint_as_float(value.y), __uint_as_float(value.z),
-          __uint_as_float(value.w)};
-}
+
+  __device__ float4 operator[](int i) const {
+    return {__uint_as_float(seen[i].x), __uint_as_float(seen[i].y), __uint_as_float(seen[i].z),
+            __uint_as_float(seen[i].w)};
+  }
+
+ private:
+  __device__ bool IsAnyAbsent() const {
+    bool any = false;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) any |= IsAbsent(seen[i]);
+    return any;
+  }
+};
 
 // The sum over ranks, in their order, of what they have put at `at`, `apart` vectors apart.
 template <int kWorld>
 __device__ float4 AwaitSum(Turn& turn, const uint4* at, int64_t apart) {
-  uint4 seen[kWorld];
+  const Awaited<kWorld> parts(turn, at, apart);
+  float4 sum = parts[0];
 #pragma unroll
-  for (int rank = 0; rank < kWorld; ++rank) seen[rank] = device::LoadFromPeers(at + rank * apart);
-  float4 sum = Await(turn, at, seen[0]);
-#pragma unroll
-  for (int rank = 1; rank < kWorld; ++rank) {
-    device::AddTo(sum, Await(turn, at + rank * apart, seen[rank]));
-  }
+  for (int rank = 1; rank < kWorld; ++rank) device::AddTo(sum, parts[rank]);
   return sum;
 }
 
