@@ -7,17 +7,21 @@
 #include "kernels/collective/peer_all_reduce.h"
 #include "kernels/device/float4.cuh"
 #include "kernels/device/peer_memory.cuh"
+#include "kernels/device/reduce.cuh"
 
 namespace sluice::kernels::collective {
 
-// Of a grid's threads, one after the other.
+// Which vectors are a thread's. The grid's warps count first those of the same place in all blocks,
+// so that few vectors, too, are spread over all multiprocessors.
 struct Vectors {
   int first, stride;
 };
 
 __device__ inline Vectors OfThread() {
-  return {static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x),
-          static_cast<int>(gridDim.x * blockDim.x)};
+  const int lane = static_cast<int>(threadIdx.x) % device::kWarpSize;
+  const int warp = static_cast<int>(threadIdx.x) / device::kWarpSize * static_cast<int>(gridDim.x) +
+                   static_cast<int>(blockIdx.x);
+  return {warp * device::kWarpSize + lane, static_cast<int>(gridDim.x * blockDim.x)};
 }
 
 // Four neighbouring values of this rank's part.
