@@ -15,7 +15,7 @@
 namespace sluice::kernels::awq {
 
 // Parts of a row, each with its own sum of squares, which are added in order.
-inline constexpr int kRowParts = 8;
+inline constexpr int kRowParts = 16;
 
 // Rows that have a scale at most. Beyond them a norm's own time counts little in a step, and
 // linears gate their outputs themselves, for which an input must be whole.

@@ -68,7 +68,7 @@ struct Shape {
 
 // Small blocks while there are multiprocessors for them.
 Shape ShapeFor(int vectors, int num_sms) {
-  for (const int threads : {128, 256, kMaxThreads}) {
+  for (const int threads : {64, 128, 256, kMaxThreads}) {
     const int blocks = (vectors + threads - 1) / threads;
     if (blocks <= num_sms) return {blocks, threads};
   }

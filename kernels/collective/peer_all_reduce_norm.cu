@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
 
 // Small blocks while there are multiprocessors for them.
 Parts PartsFor(const awq::LinearOutput& part, int num_sms) {
-  constexpr int kLeastThreads = 128;
+  constexpr int kLeastThreads = 64;
   const int row_vectors = part.outputs / 4;
   const int count = std::min(
       {(row_vectors + kLeastThreads - 1) / kLeastThreads, num_sms / part.rows, awq::kRowParts});
