@@ -73,6 +73,14 @@ __global__ void __launch_bounds__(kThreads) TakeSamplesKernel(TakeSamples take) 
   if (!more) take.last_ids[take.rows[l]] = take.ids[l];
 }
 
+__global__ void __launch_bounds__(kThreads) ReportSamplesKernel(ReportSamples report) {
+  device::BeginChained();
+  const int l = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
+  if (l >= report.num_logits) return;
+  report.host_ids[l] = report.ids[l];
+  if (report.status != nullptr) report.host_status[l] = report.status[l];
+}
+
 unsigned BlocksFor(int threads) {
   return static_cast<unsigned>((threads + kThreads - 1) / kThreads);
 }
@@ -136,6 +144,18 @@ LaunchResult RunTakeSamples(const TakeSamples& take, cudaStream_t stream) {
   return AfterLaunch(device::LaunchChained(TakeSamplesKernel, BlocksFor(take.num_logits), kThreads,
                                            0, stream, take),
                      "taking samples");
+}
+
+LaunchResult RunReportSamples(const ReportSamples& report, cudaStream_t stream) {
+  if (report.num_logits == 0) return {};
+  if (report.num_logits < 0 || report.ids == nullptr || report.host_ids == nullptr ||
+      (report.status != nullptr && report.host_status == nullptr)) {
+    return InvalidArguments(
+        "reporting samples: ids and places for all that is reported are needed");
+  }
+  return AfterLaunch(device::LaunchChained(ReportSamplesKernel, BlocksFor(report.num_logits),
+                                           kThreads, 0, stream, report),
+                     "reporting samples");
 }
 
 }  // namespace sluice::kernels::sampling

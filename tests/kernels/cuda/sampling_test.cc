@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -572,12 +573,48 @@ TEST_F(SamplingTest, ScoresPromptIds) {
   }
 }
 
+// Of as many rows as were asked for, and nothing behind them.
+TEST_F(SamplingTest, ReportsReachTheHost) {
+  for (const int count : {1, 31, 257}) {
+    std::vector<int32_t> ids(static_cast<size_t>(count) + 1);
+    std::iota(ids.begin(), ids.end(), 1000);
+    std::vector<SampleStatus> status(ids.size(), SampleStatus::kNotReached);
+    status[0] = SampleStatus::kBadLogits;
+    const DeviceArray<int32_t> device_ids(ids);
+    const DeviceArray<SampleStatus> device_status(status);
+    void* pinned = nullptr;
+    CheckCuda(cudaMallocHost(&pinned, 2 * ids.size() * sizeof(int32_t)));
+    auto* const host_ids = static_cast<int32_t*>(pinned);
+    auto* const host_status = reinterpret_cast<SampleStatus*>(host_ids + ids.size());
+    const auto report = [&](const SampleStatus* of_status) {
+      std::fill_n(host_ids, ids.size(), -7);
+      std::fill_n(host_status, ids.size(), SampleStatus::kSampled);
+      ExpectOk(RunReportSamples({.ids = device_ids.get(),
+                                 .status = of_status,
+                                 .num_logits = count,
+                                 .host_ids = host_ids,
+                                 .host_status = host_status},
+                                nullptr));
+      CheckCuda(cudaDeviceSynchronize());
+      EXPECT_TRUE(std::equal(host_ids, host_ids + count, ids.begin()));
+      EXPECT_EQ(host_ids[count], -7);
+    };
+    report(device_status.get());
+    EXPECT_TRUE(std::equal(host_status, host_status + count, status.begin()));
+    EXPECT_EQ(host_status[count], SampleStatus::kSampled);
+    report(nullptr);
+    EXPECT_EQ(host_status[0], SampleStatus::kSampled);
+    CheckCuda(cudaFreeHost(pinned));
+  }
+}
+
 TEST_F(SamplingTest, ArgumentsAreChecked) {
   Sample sample;
   EXPECT_FALSE(RunSample(sample, nullptr).ok());
   EXPECT_FALSE(RunScoreLogits(ScoreLogits(), nullptr).ok());
   EXPECT_FALSE(RunSetRows({.upload = nullptr, .num_rows = 1, .state = {}}, nullptr).ok());
   EXPECT_FALSE(RunTakeSamples({.num_logits = 1}, nullptr).ok());
+  EXPECT_FALSE(RunReportSamples({.num_logits = 1}, nullptr).ok());
   EXPECT_TRUE(RunSetRows({}, nullptr).ok());
 }
 

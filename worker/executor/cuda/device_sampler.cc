@@ -190,16 +190,17 @@ absl::Status DeviceSampler::TakeIds(int num_logits, const LogitsPlaces& places,
 
 absl::Status DeviceSampler::CopyResults(int num_logits, const StepResults& to,
                                         cudaStream_t stream) {
-  const auto copy = [&](void* host, const void* from, size_t element) {
-    return ToStatus(cudaMemcpyAsync(host, from, static_cast<size_t>(num_logits) * element,
-                                    cudaMemcpyDeviceToHost, stream),
-                    "copying a step's samples");
-  };
-  SLUICE_RETURN_IF_ERROR(copy(to.ids(), ids_, sizeof(int32_t)));
-  if (!options_.samples) return absl::OkStatus();
-  SLUICE_RETURN_IF_ERROR(copy(to.status(), status_, sizeof(SampleStatus)));
-  if (!any_logprobs_) return absl::OkStatus();
-  return copy(to.logprobs(), logprobs_, sizeof(Logprobs));
+  SLUICE_RETURN_IF_ERROR(ToStatus(kernels::sampling::RunReportSamples({.ids = ids_,
+                                                                       .status = status_,
+                                                                       .num_logits = num_logits,
+                                                                       .host_ids = to.ids(),
+                                                                       .host_status = to.status()},
+                                                                      stream)));
+  if (!options_.samples || !any_logprobs_) return absl::OkStatus();
+  return ToStatus(
+      cudaMemcpyAsync(to.logprobs(), logprobs_, static_cast<size_t>(num_logits) * sizeof(Logprobs),
+                      cudaMemcpyDeviceToHost, stream),
+      "copying a step's log probabilities");
 }
 
 absl::Status DeviceSampler::Score(const LogitsView& logits, std::span<const int32_t> chosen,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// StepResults: what a step leaves for the host, in pinned memory that copies of the step's stream
-// fill; and how it becomes a StepResult. One a step in flight; read once the step has run.
+// StepResults: what a step leaves for the host, in pinned memory that the step's stream fills; and
+// how it becomes a StepResult. One a step in flight; read once the step has run.
 #pragma once
 
 #include <cstdint>
