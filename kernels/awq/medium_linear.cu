@@ -280,8 +280,7 @@ __device__ void MultiplyUnits(const Parameters& p, const Work& work, const uint8
       }
       device::CommitProducts();
       device::WaitProducts<0>(sums.value, a[0][0], a[0][1], a[1][0], a[1][1]);
-      __syncwarp();  // all lanes have read their scales and weights
-      if (lane == 0) barriers.free[place.stage].Arrive();
+      barriers.free[place.stage].Arrive();  // each lane for its own reads
       place.Next();
     }
     WriteSums(linear, work, unit.tile, warp, lane, sums);
@@ -301,7 +300,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < Ring::kInRing; ++stage) {
       barriers.full[stage].SetUp(1);
-      barriers.free[stage].SetUp(kComputeWarps);
+      barriers.free[stage].SetUp(kComputeThreads);
     }
     device::PublishBarriers();
   }

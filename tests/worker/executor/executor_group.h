@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -32,6 +33,9 @@ class ExecutorGroup {
       EXPECT_TRUE(executor.ok()) << executor.status();
       if (executor.ok()) executors_[rank] = *std::move(executor);
     });
+    for (const auto& executor : executors_) {
+      if (executor == nullptr) throw std::runtime_error("no group without all of its executors");
+    }
   }
 
   // On the CPU, over the real communicators.
