@@ -44,6 +44,27 @@ def test_a_gpu_may_part_at_a_near_tie_only(gpu):
         numerics.assert_same(unlisted, expected, RANDOM)
 
 
+def test_a_gpu_may_keep_another_id_at_the_cut_of_top_k(gpu):
+    draws = Draws(ord, 3, whole=True)
+    names, u = "bcdefghijk", draws.uniform(0)
+    drawn = chr(ord("b") + int(u * 10))  # ids in order, all as likely
+    mine = Step(drawn, -5.0, dict.fromkeys(names, -5.0))
+    least = "k" if drawn != "k" else "b"
+
+    def with_stranger(name, logprob):
+        """Likewise, but that name has taken the place of one, and was drawn."""
+        return Step(name, logprob, {other: -5.0 for other in names if other != least} | {name: logprob})
+
+    # Between the drawn id and the next one, it takes the draw or misses it by the least likely id's weight.
+    draws.id_of = lambda name: ord(drawn) + 0.5 if name == "x" else ord(name)
+    numerics.assert_same([mine], [with_stranger("x", -5.05)], RANDOM, draws)
+    with pytest.raises(AssertionError, match="far from it"):
+        numerics.assert_same([mine], [with_stranger("x", -4.8)], RANDOM, draws)
+    draws.id_of = lambda name: 0 if name == "x" and u > 0.3 else 1000 if name == "x" else ord(name)
+    with pytest.raises(AssertionError, match="far from it"):
+        numerics.assert_same([mine], [with_stranger("x", -5.05)], RANDOM, draws)
+
+
 def test_a_gpu_must_not_end_early_or_be_far_off(gpu):
     expected = answer(5, 5)
     with pytest.raises(AssertionError):

@@ -37,9 +37,11 @@ SMALL_SHAPE = ("--hidden-size", "256", "--intermediate-size", "512", "--layers",
 
 @functools.cache
 def most_ranks():
-    """As many as there are GPUs; any number on the CPU."""
+    """As many as there are GPUs, or as CUDA_VISIBLE_DEVICES leaves of them; any number on the CPU."""
     if DEVICE == "cpu":
         return sys.maxsize
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return len(visible.split(","))
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout.splitlines()
     return len(listed)
 
