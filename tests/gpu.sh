@@ -38,8 +38,10 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 PATH=$PATH:/usr/local/cuda/bin  # compute-sanitizer's, where the toolkit's packages put it
 gpus=$(nvidia-smi -L 2>/dev/null | wc -l)
-[ -z "${CUDA_VISIBLE_DEVICES:-}" ] || gpus=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | wc -l)
-[ "$gpus" -gt 0 ] || { echo "gpu.sh: nvidia-smi lists no GPU" >&2; exit 1; }
+if [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
+  gpus=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -cvE '^(-1)?$')
+fi
+[ "$gpus" -gt 0 ] || { echo "gpu.sh: nvidia-smi lists no GPU, or CUDA_VISIBLE_DEVICES none of them" >&2; exit 1; }
 
 # Moved tests ask here for their data: SLUICE_BINARY_DIR holds parity/.
 data=$(mktemp -d)

@@ -74,7 +74,12 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   if (own == 0 && thread >= parts.count && thread < awq::kRowParts) row_squares[thread] = 0.0f;
 }
 
-// Small blocks while there are multiprocessors for them.
+bool IsAligned(const void* pointer, uintptr_t bytes) {
+  return reinterpret_cast<uintptr_t>(pointer) % bytes == 0;
+}
+
+// Small blocks while there are multiprocessors for them: a row's then find room, as they are
+// launched, beside a small linear's (docs/kernels.md, "Chained kernels").
 Parts PartsFor(const awq::LinearOutput& part, int num_sms) {
   constexpr int kLeastThreads = 64;
   const int row_vectors = part.outputs / 4;
@@ -102,11 +107,16 @@ LaunchResult RunPeerAllReduceNorm(const PeerAllReduceNorm& operation, cudaStream
       CheckPeerSum(operation.group, PeerAlgorithm::kOneShot, part, operation.num_sms);
   if (!checked.ok()) return checked;
   if (!TakesPeerAllReduceNorm(part.rows, operation.num_sms)) {
-    return InvalidArguments("all-reduce and norm: more rows than blocks that run at once");
+    return InvalidArguments("all-reduce and norm: more rows than have scales or blocks at once");
   }
-  if (reinterpret_cast<uintptr_t>(operation.norm.residual) % 16 != 0 ||
-      reinterpret_cast<uintptr_t>(operation.norm.squares) % 16 != 0) {
-    return InvalidArguments("all-reduce and norm: fp32 must be aligned to 16 bytes");
+  const ScaledNorm& norm = operation.norm;
+  if (norm.residual == nullptr || norm.weight == nullptr || norm.out == nullptr ||
+      norm.squares == nullptr) {
+    return InvalidArguments("all-reduce and norm: residual, weight, out and squares are needed");
+  }
+  if (!IsAligned(norm.residual, 16) || !IsAligned(norm.squares, 16) || !IsAligned(norm.weight, 8) ||
+      !IsAligned(norm.out, 8)) {
+    return InvalidArguments("all-reduce and norm: fp32 must be aligned to 16 bytes, bf16 to 8");
   }
   if (part.rows == 0 || part.outputs == 0) return {};
   const Parts parts = PartsFor(part, operation.num_sms);

@@ -17,7 +17,7 @@ namespace sluice::kernels::collective {
 
 struct ScaledNorm {
   float* residual = nullptr;              // [rows][width], aligned to 16 bytes; the sum is added
-  const __nv_bfloat16* weight = nullptr;  // [width]
+  const __nv_bfloat16* weight = nullptr;  // [width], aligned to 8 bytes
   float eps = 0.0f;
   __nv_bfloat16* out = nullptr;  // [rows][width], aligned to 8 bytes: weight * residual
   float* squares = nullptr;      // RowScale's: [rows][awq::kRowParts]

@@ -12,7 +12,7 @@
 namespace sluice::kernels::collective {
 
 // Which vectors are a thread's. The grid's warps count first those of the same place in all blocks,
-// so that few vectors, too, are spread over all multiprocessors.
+// so that few vectors, too, are spread over all of its blocks. REQUIRES: blocks of whole warps.
 struct Vectors {
   int first, stride;
 };

@@ -13,7 +13,7 @@ using attention::kHeadDim;
 using attention::kPageSlots;
 
 constexpr int kHalf = kHeadDim / 2;
-constexpr int kWarps = 4;
+constexpr int kWarps = 4;  // small, to find room beside a small linear's block
 static_assert(kHeadDim == 4 * device::kWarpSize, "a lane holds four neighbouring values of a head");
 
 __global__ void RopeAnglesKernel(RopeAngles angles) {

@@ -73,8 +73,8 @@ struct TakeSamples {
 
 LaunchResult RunTakeSamples(const TakeSamples& take, cudaStream_t stream);
 
-// Hands a step's samples to the host: a kernel that stores into pinned memory, which takes 1 us
-// where copies of both arrays take 10 on an H100, for they go through another engine.
+// Hands a step's samples to the host: a kernel that stores into pinned memory. Copies of both
+// arrays, which go through another engine, made a step 13 us longer on an H100.
 struct ReportSamples {
   const int32_t* ids = nullptr;          // [num_logits], device
   const SampleStatus* status = nullptr;  // [num_logits], device; null on ranks that do not sample

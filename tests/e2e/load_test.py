@@ -51,17 +51,18 @@ def running(server):
 
 
 def ask_together(server, count):
-    """Answers to as many questions, which reach the server within a millisecond or two: a GPU has answered one in thirty."""
+    """Answers to as many questions, which reach the server within a millisecond or two: a GPU has answered one after thirty."""
     bodies = [body_of(index) for index in range(count)]
-    connections = [connect(server) for _ in bodies]
-    for connection, body in zip(connections, bodies):
-        connection.putrequest("POST", "/v1/chat/completions")
-        connection.putheader("Content-Type", "application/json")
-        connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body[:-1])
-    for connection, body in zip(connections, bodies):
-        connection.send(body[-1:])
-    return [answer_on(connection) for connection in connections]
+    with contextlib.ExitStack() as open_ones:
+        connections = [open_ones.enter_context(contextlib.closing(connect(server))) for _ in bodies]
+        for connection, body in zip(connections, bodies):
+            connection.putrequest("POST", "/v1/chat/completions")
+            connection.putheader("Content-Type", "application/json")
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body[:-1])
+        for connection, body in zip(connections, bodies):
+            connection.send(body[-1:])
+        return [answer_on(connection) for connection in connections]
 
 
 def steps_of_more_than(server, sequences):

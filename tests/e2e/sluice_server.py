@@ -40,8 +40,9 @@ def most_ranks():
     """As many as there are GPUs, or as CUDA_VISIBLE_DEVICES leaves of them; any number on the CPU."""
     if DEVICE == "cpu":
         return sys.maxsize
-    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return len(visible.split(","))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout.splitlines()
     return len(listed)
 

@@ -10,7 +10,9 @@ using kernels::collective::PeerAlgorithm;
 
 // The largest sizes for which each is the fastest, in bytes, by tests/bench/collective_bench on
 // H200s of one host, 2026-11-26: of what a linear has left in pieces, as decode steps sum it, up to
-// 16 rows; beyond, of whole values. The buffers hold no more than 8 MB of a two-shot sum.
+// 16 rows; beyond, of whole values; when all parts were not yet asked for together, and without the
+// norms that are part of one-shot sums now, both of which speak for one-shot. The buffers hold no
+// more than 8 MB of a two-shot sum.
 struct Bounds {
   int world_size;
   int64_t one_shot;

@@ -52,9 +52,10 @@ class DeviceCommunicator {
 
   // The sum over ranks of part is added to norm.residual, as AllReduceLinear and an addition would
   // do to the bit, and norm.out becomes the RMSNorm of that without its factor: what the next
-  // linear reads, whose output is then to be multiplied as the returned scale says. Nothing was
-  // enqueued where nothing is returned: the sum is to be had from AllReduceLinear, and the norm is
-  // the caller's. norm.squares: of awq::kMaxScaledRows rows.
+  // linear reads, whose output is then to be multiplied as the returned scale says: it points into
+  // norm.squares (of awq::kMaxScaledRows rows) and holds until they are written again. Nothing was
+  // enqueued where nothing is returned: the sum is to be had from AllReduceLinear, next, and the
+  // norm is the caller's. Ranks may differ in that, if all ask for it.
   virtual absl::StatusOr<std::optional<kernels::awq::RowScale>> AllReduceScaledNorm(
       const kernels::awq::LinearOutput& part, const kernels::collective::ScaledNorm& norm,
       cudaStream_t stream);

@@ -368,7 +368,7 @@ absl::Status CudaExecutor::Impl::SampleAndShare(const StepShape& shape, Slot* sl
   if (!samples()) {
     SLUICE_RETURN_IF_ERROR(sampler_.TakeIds(num_logits, places, stream_.get()));
   }
-  return sampler_.CopyResults(num_logits, slot->results, stream_.get());
+  return sampler_.ReportResults(num_logits, slot->results, stream_.get());
 }
 
 absl::Status CudaExecutor::Impl::Score(const StepInput& input, Slot* slot) {

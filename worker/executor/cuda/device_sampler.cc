@@ -188,8 +188,8 @@ absl::Status DeviceSampler::TakeIds(int num_logits, const LogitsPlaces& places,
                                                     stream));
 }
 
-absl::Status DeviceSampler::CopyResults(int num_logits, const StepResults& to,
-                                        cudaStream_t stream) {
+absl::Status DeviceSampler::ReportResults(int num_logits, const StepResults& to,
+                                          cudaStream_t stream) {
   SLUICE_RETURN_IF_ERROR(ToStatus(kernels::sampling::RunReportSamples({.ids = ids_,
                                                                        .status = status_,
                                                                        .num_logits = num_logits,

@@ -59,8 +59,8 @@ class DeviceSampler {
                       const RowTable& table, const LogitsPlaces& places, cudaStream_t stream);
   // The other ranks.
   absl::Status TakeIds(int num_logits, const LogitsPlaces& places, cudaStream_t stream);
-  // Copies what Sample or the broadcast left to the host.
-  absl::Status CopyResults(int num_logits, const StepResults& to, cudaStream_t stream);
+  // Hands what Sample or the broadcast left to the host.
+  absl::Status ReportResults(int num_logits, const StepResults& to, cudaStream_t stream);
 
   // Rank 0: how likely the given ids were after `logits`, a row each; the results come to `to` on
   // the host. chosen, top_k: [number of rows of logits], at most max_logits.

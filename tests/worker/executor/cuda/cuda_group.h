@@ -3,16 +3,17 @@
 // rank as well.
 #pragma once
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "tests/support/device_communicators.h"
+#include "tests/support/norm_counter.h"
 #include "tests/worker/executor/executor_group.h"
 #include "worker/executor/cuda/cuda_executor.h"
 #include "worker/model/model_folder.h"
@@ -48,18 +49,28 @@ class CudaGroup {
     cuda_emulation::TheSettings().num_sms = tp_size == 1 ? 4 : 16;
 #endif
     MakeCommunicators(tp_size);
-    group_ = std::make_unique<ExecutorGroup>(
-        tp_size, [&](int rank) -> absl::StatusOr<std::unique_ptr<Executor>> {
-          CudaExecutorOptions own = options;
-          own.device_index = rank;
-          auto executor =
-              CudaExecutor::Create(**folder, own, communicators_[static_cast<size_t>(rank)].get());
-          if (!executor.ok()) return executor.status();
-          return std::unique_ptr<Executor>(*std::move(executor));
-        });
-    if (kEmulated && tp_size > 1) {
-      EXPECT_THAT(communicators_[0]->Describe(), ::testing::HasSubstr("the GPUs' peer memory"));
+    if (!folder.ok() || communicators_.size() != static_cast<size_t>(tp_size)) {
+      throw std::runtime_error("no model or no communicators");
     }
+    try {
+      group_ = std::make_unique<ExecutorGroup>(
+          tp_size, [&](int rank) -> absl::StatusOr<std::unique_ptr<Executor>> {
+            CudaExecutorOptions own = options;
+            own.device_index = rank;
+            auto executor = CudaExecutor::Create(**folder, own,
+                                                 communicators_[static_cast<size_t>(rank)].get());
+            if (!executor.ok()) return executor.status();
+            return std::unique_ptr<Executor>(*std::move(executor));
+          });
+    } catch (...) {
+      EndDeviceCommunicators(std::move(communicators_));  // all at once, as ranks do
+      throw;
+    }
+    const bool over_peers =
+        communicators_[0]->Describe().find("the GPUs' peer memory") != std::string::npos;
+    EXPECT_TRUE(over_peers == (tp_size > 1) || !kEmulated) << communicators_[0]->Describe();
+    // Each size of a decode step has run to be captured.
+    EXPECT_EQ(counters_[0]->num_normed() > 0, over_peers) << "norms that are part of sums";
   }
 
   ~CudaGroup() {
@@ -79,10 +90,15 @@ class CudaGroup {
     auto communicators = StartDeviceCommunicators(tp_size);
 #endif
     ASSERT_TRUE(communicators.ok()) << communicators.status();
-    communicators_ = *std::move(communicators);
+    for (auto& communicator : *communicators) {
+      auto counter = std::make_unique<NormCounter>(std::move(communicator));
+      counters_.push_back(counter.get());
+      communicators_.push_back(std::move(counter));
+    }
   }
 
   std::vector<std::unique_ptr<DeviceCommunicator>> communicators_;
+  std::vector<NormCounter*> counters_;  // the same
   std::unique_ptr<ExecutorGroup> group_;
 };
 
