@@ -112,9 +112,9 @@ struct Metrics::Families {
                                   "Requests ended because their logits held a NaN or an infinity.");
   Histogram& step =
       AddHistogram("sluice_step_duration_seconds", "One step on this rank.", StepBuckets());
-  Histogram& all_reduce =
-      AddHistogram("sluice_all_reduce_duration_seconds",
-                   "Collectives of one step on this rank, waiting included.", StepBuckets());
+  Histogram& all_reduce = AddHistogram(
+      "sluice_all_reduce_duration_seconds",
+      "Collectives of one step on this rank, waiting included; on the CPU.", StepBuckets());
   Histogram& batch = AddHistogram("sluice_batch_size", "Sequences in one step.", CountBuckets());
   Histogram& step_tokens =
       AddHistogram("sluice_step_tokens", "Tokens computed in one step.", CountBuckets());
@@ -158,9 +158,10 @@ void Metrics::SetStartupTime(const std::string& phase, std::chrono::nanoseconds 
 
 void Metrics::SetReady(bool ready) { families_->ready.Set(ready ? 1 : 0); }
 
-void Metrics::OnRankStep(std::chrono::nanoseconds duration, std::chrono::nanoseconds collective) {
+void Metrics::OnRankStep(std::chrono::nanoseconds duration,
+                         std::optional<std::chrono::nanoseconds> collective) {
   families_->step.Observe(Seconds(duration));
-  families_->all_reduce.Observe(Seconds(collective));
+  if (collective.has_value()) families_->all_reduce.Observe(Seconds(*collective));
 }
 
 void Metrics::OnStep(const StepStats& stats) {

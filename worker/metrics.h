@@ -3,7 +3,9 @@
 // names. Owned by main; the engine thread and others write, the exposer's thread reads.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -22,7 +24,8 @@ class Metrics final : public WorkerMetrics {
 
   void SetStartupTime(const std::string& phase, std::chrono::nanoseconds time) override;
   void SetReady(bool ready) override;
-  void OnRankStep(std::chrono::nanoseconds duration, std::chrono::nanoseconds collective) override;
+  void OnRankStep(std::chrono::nanoseconds duration,
+                  std::optional<std::chrono::nanoseconds> collective) override;
   void OnStep(const StepStats& stats) override;
   void OnIdle(const SchedulerLoad& load) override;
   void OnRequestDone(const RequestStats& stats) override;

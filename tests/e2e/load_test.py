@@ -114,3 +114,10 @@ def test_a_client_that_stops_reading_does_not_stop_the_others(server):
 def test_work_that_left_gives_its_pages_back(server):
     wait_for(lambda: running(server) == 0, "nothing runs before the test")
     assert server.worker_metrics()["sluice_kv_pages_used"] == 0
+
+
+def test_collectives_are_timed_where_they_can_be(server):
+    metrics = server.worker_metrics()
+    steps = metrics["sluice_step_duration_seconds_count"]
+    assert steps > 0
+    assert metrics["sluice_all_reduce_duration_seconds_count"] == (steps if numerics.EXACT else 0)

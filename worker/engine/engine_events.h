@@ -15,8 +15,8 @@ namespace sluice::worker {
 
 struct StepStats {
   std::chrono::nanoseconds duration{0};
-  std::chrono::nanoseconds collective_duration{0};
-  std::chrono::nanoseconds idle_duration{0};  // StepResult's
+  std::optional<std::chrono::nanoseconds> collective_duration;  // StepResult's
+  std::chrono::nanoseconds idle_duration{0};                    // StepResult's
   int rows = 0;
   int prefill_tokens = 0;
   int decode_tokens = 0;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -55,8 +56,9 @@ struct StepResult {
   std::vector<RowSample> samples;  // rank 0 only; in the order of the plan's rows with sample set
   // Rank 0 only; in the order of the plan's rows that asked for some.
   std::vector<PromptLogprobs> prompt_logprobs;
-  std::chrono::nanoseconds duration{0};             // of the whole step
-  std::chrono::nanoseconds collective_duration{0};  // spent in collectives, waiting included
+  std::chrono::nanoseconds duration{0};  // of the whole step
+  // Spent in collectives, waiting included. None from GPUs, whose graphs do not time their parts.
+  std::optional<std::chrono::nanoseconds> collective_duration;
   // Between the end of the step before and this one's beginning, where the executor measures it:
   // how long the device had nothing to do.
   std::chrono::nanoseconds idle_duration{0};

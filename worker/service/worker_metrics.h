@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "worker/engine/engine_events.h"
@@ -18,7 +19,7 @@ class WorkerMetrics : public EngineEvents {
   virtual void SetReady(bool ready) = 0;
   // A step of a rank above 0.
   virtual void OnRankStep(std::chrono::nanoseconds duration,
-                          std::chrono::nanoseconds collective) = 0;
+                          std::optional<std::chrono::nanoseconds> collective) = 0;
 };
 
 }  // namespace sluice::worker
