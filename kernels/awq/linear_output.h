@@ -41,4 +41,13 @@ struct LinearOutput {
   RowScale row_scale;  // applied by OutputColumns
 };
 
+// Of values that are finished, [rows][outputs], and have no row scale.
+inline LinearOutput WholeOutput(const float* values, int rows, int outputs) {
+  LinearOutput output;
+  output.float_values = values;
+  output.rows = rows;
+  output.outputs = outputs;
+  return output;
+}
+
 }  // namespace sluice::kernels::awq

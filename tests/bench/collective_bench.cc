@@ -130,10 +130,7 @@ struct NormedSum {
   absl::Status InTwo(DeviceCommunicator& group, cudaStream_t stream) const {
     const absl::Status summed = group.AllReduceLinear(part, sum, stream);
     if (!summed.ok()) return summed;
-    kernels::awq::LinearOutput delta;
-    delta.float_values = sum;
-    delta.rows = part.rows;
-    delta.outputs = part.outputs;
+    const auto delta = kernels::awq::WholeOutput(sum, part.rows, part.outputs);
     return device::ToStatus(kernels::norm::RunAddRmsNorm({.residual = norm.residual,
                                                           .delta = &delta,
                                                           .weight = norm.weight,
@@ -206,11 +203,7 @@ int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
   };
   // 10 KB is bf16's row of hidden size 5,120; ours are f32: 20 KB a row.
   for (const int64_t kib : {10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10240, 40960}) {
-    kernels::awq::LinearOutput part;
-    part.float_values = data;
-    part.rows = 1;
-    part.outputs = static_cast<int>(kib * 256);
-    measure("all_reduce", part, data);
+    measure("all_reduce", kernels::awq::WholeOutput(data, 1, static_cast<int>(kib * 256)), data);
   }
   constexpr int kHidden = 5120;
   constexpr int kIntermediate = 17408;

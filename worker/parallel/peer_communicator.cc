@@ -164,11 +164,8 @@ absl::Status PeerCommunicator::TrySums() {
       values[i] = static_cast<float>((rank() + 1) * static_cast<int>(i % 1000) + trial);
     }
     SLUICE_RETURN_IF_ERROR(Copy(data, values.data(), size, cudaMemcpyHostToDevice, stream_));
-    LinearOutput part;
-    part.float_values = data;
-    part.rows = 1;
-    part.outputs = kTrialValues;
-    SLUICE_RETURN_IF_ERROR(AllReduceOn(path, part, data, stream_));
+    SLUICE_RETURN_IF_ERROR(
+        AllReduceOn(path, kernels::awq::WholeOutput(data, 1, kTrialValues), data, stream_));
     const steady_clock::time_point until = steady_clock::now() + kTrialTimeout;
     while (cudaStreamQuery(stream_) == cudaErrorNotReady) {
       if (steady_clock::now() > until) {
@@ -201,11 +198,7 @@ absl::Status PeerCommunicator::AllReduceSum(float* data, int64_t count, cudaStre
   if (PathOf(count) == AllReducePath::kNccl) {
     return target_->AllReduceSum(data, count, stream);
   }
-  LinearOutput part;
-  part.float_values = data;
-  part.rows = 1;
-  part.outputs = static_cast<int>(count);
-  return AllReduceLinear(part, data, stream);
+  return AllReduceLinear(kernels::awq::WholeOutput(data, 1, static_cast<int>(count)), data, stream);
 }
 
 absl::Status PeerCommunicator::AllReduceLinear(const LinearOutput& part, float* out,

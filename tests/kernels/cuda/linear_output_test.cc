@@ -56,11 +56,7 @@ class LinearOutputTest : public CudaTest {
     return output;
   }
   static awq::LinearOutput Whole(const DeviceArray<float>& values) {
-    awq::LinearOutput output;
-    output.float_values = values.get();
-    output.rows = kRows;
-    output.outputs = kOutputs;
-    return output;
+    return awq::WholeOutput(values.get(), kRows, kOutputs);
   }
   // Ends in what `run` leaves of a linear's output: with a row scale, and scaled by the host.
   template <typename Run>

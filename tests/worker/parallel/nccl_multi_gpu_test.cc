@@ -311,9 +311,7 @@ class ResidualSums {
     for (float& value : own) value = normal(random);
     float* const data = Allocate(count_);
     self.Set(data, own);
-    part_.float_values = data;
-    part_.rows = rows;
-    part_.outputs = kWidth;
+    part_ = kernels::awq::WholeOutput(data, rows, kWidth);
     sum_ = Allocate(count_);
     auto* const weight = Allocate(kWidth / 2);
     EXPECT_EQ(cudaMemset(weight, 0x3f, kWidth * sizeof(__nv_bfloat16)), cudaSuccess);  // 0.746...
@@ -337,8 +335,7 @@ class ResidualSums {
   }
   void AddAndNormByTwoKernels() {
     EXPECT_TRUE(group_.AllReduceLinear(part_, sum_, self_.stream()).ok());
-    kernels::awq::LinearOutput delta = part_;
-    delta.float_values = sum_;
+    const auto delta = kernels::awq::WholeOutput(sum_, rows_, kWidth);
     EXPECT_TRUE(kernels::norm::RunAddRmsNorm(
                     {norm_.residual, &delta, norm_.weight, norm_.eps, rows_, kWidth, norm_.out},
                     self_.stream())

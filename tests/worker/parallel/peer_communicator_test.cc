@@ -214,10 +214,7 @@ struct NormedSum {
   // By the two kernels.
   void Run() const {
     EXPECT_TRUE(self.group.AllReduceLinear(part, sum, self.stream).ok());
-    kernels::awq::LinearOutput delta;
-    delta.float_values = sum;
-    delta.rows = rows;
-    delta.outputs = kWidth;
+    const auto delta = kernels::awq::WholeOutput(sum, rows, kWidth);
     EXPECT_TRUE(kernels::norm::RunAddRmsNorm({.residual = norm.residual,
                                               .delta = &delta,
                                               .weight = norm.weight,
@@ -326,10 +323,7 @@ TEST_F(PeerCommunicatorTest, WithoutPeerAccessAllGoesThroughNccl) {
     self.Set(ValuesOf(self.group.rank(), 64));
     EXPECT_TRUE(self.group.AllReduceSum(self.data, 64, self.stream).ok());
     EXPECT_EQ(self.Get(64), SumInRankOrder(2, 64));
-    kernels::awq::LinearOutput part;
-    part.float_values = self.data;
-    part.rows = 1;
-    part.outputs = 64;
+    const auto part = kernels::awq::WholeOutput(self.data, 1, 64);
     EXPECT_EQ(self.group.AllReduceOn(AllReducePath::kOneShot, part, self.data, self.stream).code(),
               absl::StatusCode::kFailedPrecondition);
   });

@@ -158,10 +158,7 @@ absl::Status CudaModel::SumNorm(const LinearOutput& part, const __nv_bfloat16* w
   if (communicator_.world_size() > 1) {
     SLUICE_RETURN_IF_ERROR(communicator_.AllReduceLinear(part, workspace_.row_parallel, stream));
     SLUICE_RETURN_IF_ERROR(Done("all_reduce"));
-    sum = LinearOutput();
-    sum.float_values = workspace_.row_parallel;
-    sum.rows = part.rows;
-    sum.outputs = part.outputs;
+    sum = kernels::awq::WholeOutput(workspace_.row_parallel, part.rows, part.outputs);
   }
   SLUICE_RETURN_IF_ERROR(Norm(&sum, weight, part.rows, stream));
   return Done("norm");

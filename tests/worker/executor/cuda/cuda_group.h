@@ -49,33 +49,23 @@ class CudaGroup {
     cuda_emulation::TheSettings().num_sms = tp_size == 1 ? 4 : 16;
 #endif
     MakeCommunicators(tp_size);
-    if (!folder.ok() || communicators_.size() != static_cast<size_t>(tp_size)) {
+    if (!folder.ok() || communicators_.by_rank.size() != static_cast<size_t>(tp_size)) {
       throw std::runtime_error("no model or no communicators");
     }
-    try {
-      group_ = std::make_unique<ExecutorGroup>(
-          tp_size, [&](int rank) -> absl::StatusOr<std::unique_ptr<Executor>> {
-            CudaExecutorOptions own = options;
-            own.device_index = rank;
-            auto executor = CudaExecutor::Create(**folder, own,
-                                                 communicators_[static_cast<size_t>(rank)].get());
-            if (!executor.ok()) return executor.status();
-            return std::unique_ptr<Executor>(*std::move(executor));
-          });
-    } catch (...) {
-      EndDeviceCommunicators(std::move(communicators_));  // all at once, as ranks do
-      throw;
-    }
-    const bool over_peers =
-        communicators_[0]->Describe().find("the GPUs' peer memory") != std::string::npos;
-    EXPECT_TRUE(over_peers == (tp_size > 1) || !kEmulated) << communicators_[0]->Describe();
+    group_ = std::make_unique<ExecutorGroup>(
+        tp_size, [&](int rank) -> absl::StatusOr<std::unique_ptr<Executor>> {
+          CudaExecutorOptions own = options;
+          own.device_index = rank;
+          auto executor = CudaExecutor::Create(
+              **folder, own, communicators_.by_rank[static_cast<size_t>(rank)].get());
+          if (!executor.ok()) return executor.status();
+          return std::unique_ptr<Executor>(*std::move(executor));
+        });
+    const std::string sums = communicators_.by_rank[0]->Describe();
+    const bool over_peers = sums.find("the GPUs' peer memory") != std::string::npos;
+    EXPECT_TRUE(over_peers == (tp_size > 1) || !kEmulated) << sums;
     // Each size of a decode step has run to be captured.
-    EXPECT_EQ(counters_[0]->num_normed() > 0, over_peers) << "norms that are part of sums";
-  }
-
-  ~CudaGroup() {
-    group_.reset();
-    EndDeviceCommunicators(std::move(communicators_));
+    EXPECT_EQ(rank0_->num_normed() > 0, over_peers) << "norms that are part of sums";
   }
   CudaGroup(const CudaGroup&) = delete;
   CudaGroup& operator=(const CudaGroup&) = delete;
@@ -92,13 +82,18 @@ class CudaGroup {
     ASSERT_TRUE(communicators.ok()) << communicators.status();
     for (auto& communicator : *communicators) {
       auto counter = std::make_unique<NormCounter>(std::move(communicator));
-      counters_.push_back(counter.get());
-      communicators_.push_back(std::move(counter));
+      if (rank0_ == nullptr) rank0_ = counter.get();
+      communicators_.by_rank.push_back(std::move(counter));
     }
   }
 
-  std::vector<std::unique_ptr<DeviceCommunicator>> communicators_;
-  std::vector<NormCounter*> counters_;  // the same
+  // Ended all at once, after the group and also where that could not be made.
+  struct Communicators {
+    ~Communicators() { EndDeviceCommunicators(std::move(by_rank)); }
+    std::vector<std::unique_ptr<DeviceCommunicator>> by_rank;
+  };
+  Communicators communicators_;
+  const NormCounter* rank0_ = nullptr;  // among them
   std::unique_ptr<ExecutorGroup> group_;
 };
 
