@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/collective/peer_all_reduce.h"
+
+#include <algorithm>
+
 #include "kernels/collective/peer_launch.h"
 #include "kernels/collective/peer_turn.cuh"
 #include "kernels/device/launch.cuh"
@@ -14,17 +17,18 @@ constexpr int kGathered = 4;  // sums that a thread waits for together
 template <int kWorld>
 __global__ void __launch_bounds__(kMaxThreads, 1)
     OneShotKernel(const __grid_constant__ PeerGroup group,
-                  const __grid_constant__ awq::LinearOutput part, float* out, int vectors) {
+                  const __grid_constant__ awq::LinearOutput part, float4* out, int begin,
+                  int vectors) {
   device::BeginChained();
   Turn turn(group);
   const Vectors own = OfThread();
   for (int i = own.first; i < vectors; i += own.stride) {
-    turn.SendToAll<kWorld>(int64_t{group.rank} * vectors + i, Sendable(LoadPart(part, i)));
+    turn.SendToAll<kWorld>(int64_t{group.rank} * vectors + i, Sendable(LoadPart(part, begin + i)));
   }
   turn.Pass(int64_t{kWorld} * vectors);
   const uint4* const received = turn.BufferOf(group.rank);
   for (int i = own.first; i < vectors; i += own.stride) {
-    reinterpret_cast<float4*>(out)[i] = AwaitSum<kWorld>(turn, received + i, vectors);
+    out[begin + i] = AwaitSum<kWorld>(turn, received + i, vectors);
   }
 }
 
@@ -33,7 +37,8 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
 template <int kWorld>
 __global__ void __launch_bounds__(kMaxThreads, 1)
     TwoShotKernel(const __grid_constant__ PeerGroup group,
-                  const __grid_constant__ awq::LinearOutput part, float* out, int vectors) {
+                  const __grid_constant__ awq::LinearOutput part, float4* out, int begin,
+                  int vectors) {
   device::BeginChained();
   Turn turn(group);
   const Vectors own = OfThread();
@@ -43,21 +48,22 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
     const int peer = (group.rank + step) % kWorld;  // not all to the same rank at once
     const int vector = peer * share + within;
     if (vector >= vectors) continue;
-    turn.Send(peer, int64_t{group.rank} * share + within, Sendable(LoadPart(part, vector)));
+    turn.Send(peer, int64_t{group.rank} * share + within, Sendable(LoadPart(part, begin + vector)));
   }
   const int64_t sums = int64_t{kWorld} * share;
   turn.Pass(sums + vectors);
   const uint4* const received = turn.BufferOf(group.rank);
-  const int begin = group.rank * share;
-  for (int i = own.first; i < share && begin + i < vectors; i += own.stride) {
-    turn.SendToAll<kWorld>(sums + begin + i, Sendable(AwaitSum<kWorld>(turn, received + i, share)));
+  const int own_share = group.rank * share;
+  for (int i = own.first; i < share && own_share + i < vectors; i += own.stride) {
+    turn.SendToAll<kWorld>(sums + own_share + i,
+                           Sendable(AwaitSum<kWorld>(turn, received + i, share)));
   }
   for (int i = own.first; i < vectors; i += kGathered * own.stride) {
     const int count = min(kGathered, (vectors - i + own.stride - 1) / own.stride);
     const Awaited<kGathered> gathered(turn, received + sums + i, own.stride, count);
 #pragma unroll
     for (int k = 0; k < kGathered; ++k) {
-      if (k < count) reinterpret_cast<float4*>(out)[i + k * own.stride] = gathered[k];
+      if (k < count) out[begin + i + k * own.stride] = gathered[k];
     }
   }
 }
@@ -75,8 +81,9 @@ Shape ShapeFor(int vectors, int num_sms) {
   return {num_sms, kMaxThreads};
 }
 
+// Of the vectors from `begin` on.
 template <int kWorld>
-cudaError_t LaunchFor(const PeerAllReduce& operation, int vectors, cudaStream_t stream) {
+cudaError_t LaunchFor(const PeerAllReduce& operation, int begin, int vectors, cudaStream_t stream) {
   const Shape shape = ShapeFor(vectors, operation.num_sms);
   // Chained kernels behind it start once all of its blocks have, so none of them waits for room
   // while the others wait for peers.
@@ -84,15 +91,15 @@ cudaError_t LaunchFor(const PeerAllReduce& operation, int vectors, cudaStream_t 
       operation.algorithm == PeerAlgorithm::kOneShot ? OneShotKernel<kWorld>
                                                      : TwoShotKernel<kWorld>,
       static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.threads), 0, stream,
-      operation.group, operation.part, operation.out, vectors);
+      operation.group, operation.part, reinterpret_cast<float4*>(operation.out), begin, vectors);
 }
 
 }  // namespace
 
-int64_t PeerVectors(PeerAlgorithm algorithm, int world_size, int64_t count) {
-  const int64_t vectors = (count + 3) / 4;
-  if (algorithm == PeerAlgorithm::kOneShot) return world_size * vectors;
-  return (vectors + world_size - 1) / world_size * world_size + vectors;
+int64_t PeerCapacity(PeerAlgorithm algorithm, int world_size, int64_t vectors) {
+  // Two-shot: all ranks' parts of a share, and all shares' sums.
+  return algorithm == PeerAlgorithm::kOneShot ? 4 * (vectors / world_size)
+                                              : 4 * (vectors / 2 / world_size * world_size);
 }
 
 LaunchResult RunPeerAllReduce(const PeerAllReduce& operation, cudaStream_t stream) {
@@ -104,11 +111,20 @@ LaunchResult RunPeerAllReduce(const PeerAllReduce& operation, cudaStream_t strea
     return InvalidArguments("all-reduce over peers: the sum must be aligned to 16 bytes");
   }
   const auto vectors = static_cast<int>(int64_t{part.rows} * part.outputs / 4);
-  if (vectors == 0) return {};
-  return LaunchForWorld(
-      operation.group.world_size,
-      [&](auto world) { return LaunchFor<decltype(world)::value>(operation, vectors, stream); },
-      "all-reduce over peers");
+  const auto capacity = static_cast<int>(std::min<int64_t>(
+      vectors,
+      PeerCapacity(operation.algorithm, operation.group.world_size, operation.group.vectors) / 4));
+  LaunchResult result;
+  for (int begin = 0; begin < vectors && result.ok(); begin += capacity) {
+    result = LaunchForWorld(
+        operation.group.world_size,
+        [&](auto world) {
+          return LaunchFor<decltype(world)::value>(operation, begin,
+                                                   std::min(capacity, vectors - begin), stream);
+        },
+        "all-reduce over peers");
+  }
+  return result;
 }
 
 }  // namespace sluice::kernels::collective

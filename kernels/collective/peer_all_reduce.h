@@ -50,8 +50,9 @@ enum class PeerAlgorithm {
   kTwoShot,  // every rank sums its share and sends that to all: two crossings, fewer bytes
 };
 
-// Of a buffer, for a sum of so many values.
-int64_t PeerVectors(PeerAlgorithm algorithm, int world_size, int64_t count);
+// The most values that a sum takes of buffers of so many vectors. A longer one goes in turns, one
+// kernel each, where it is two-shot, and is refused where it is one-shot.
+int64_t PeerCapacity(PeerAlgorithm algorithm, int world_size, int64_t vectors);
 
 struct PeerAllReduce {
   PeerGroup group;

@@ -19,7 +19,9 @@ inline LaunchResult CheckPeerSum(const PeerGroup& group, PeerAlgorithm algorithm
   if (part.outputs % 4 != 0) {
     return InvalidArguments("all-reduce over peers: values must come in fours");
   }
-  if (PeerVectors(algorithm, group.world_size, int64_t{part.rows} * part.outputs) > group.vectors) {
+  const int64_t capacity = PeerCapacity(algorithm, group.world_size, group.vectors);
+  if (algorithm == PeerAlgorithm::kOneShot ? int64_t{part.rows} * part.outputs > capacity
+                                           : capacity == 0) {
     return InvalidArguments("all-reduce over peers: more values than the buffers hold");
   }
   if (num_sms < 1) return InvalidArguments("all-reduce over peers: no multiprocessors");

@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/awq/medium_linear.h"
 #include "kernels/awq/small_linear.h"
 #include "kernels/collective/peer_all_reduce.h"
 #include "kernels/norm/add_rms_norm.h"
@@ -97,12 +98,21 @@ constexpr struct {
               {AllReducePath::kOneShot, "one_shot"},
               {AllReducePath::kTwoShot, "two_shot"}};
 
+// Of the 14B.
+constexpr int kHidden = 5120;
+constexpr int kIntermediate = 17408;
+
 bool Fits(AllReducePath path, int world_size, int64_t count, int64_t buffer_bytes) {
-  using kernels::collective::PeerAlgorithm;
-  const auto algorithm =
-      path == AllReducePath::kOneShot ? PeerAlgorithm::kOneShot : PeerAlgorithm::kTwoShot;
-  return path == AllReducePath::kNccl ||
-         kernels::collective::PeerVectors(algorithm, world_size, count) * 16 <= buffer_bytes;
+  return path != AllReducePath::kOneShot ||
+         count <= kernels::collective::PeerCapacity(kernels::collective::PeerAlgorithm::kOneShot,
+                                                    world_size, buffer_bytes / 16);
+}
+
+// What down leaves for so many rows, as few and as many rows as have a linear of their own.
+kernels::awq::SplitPlan PlanOfDown(int inputs, int rows, int num_sms) {
+  return rows <= kernels::awq::kMaxSmallRows
+             ? kernels::awq::PlanSmallLinear(kHidden, inputs, rows, num_sms)
+             : kernels::awq::PlanMediumLinear(kHidden, inputs, rows, num_sms);
 }
 
 // What follows a sum in a layer: data begins with the part, and all of it is zeros.
@@ -161,7 +171,7 @@ int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
   Check(group.WaitReady());
   if (rank == 0) std::fprintf(stderr, "%s\n", group.Describe().c_str());
 
-  constexpr int64_t kMost = 40 << 20;
+  constexpr int64_t kMost = 320 << 20;  // the pieces of 2,048 rows, and four times their sum
   cudaStream_t stream = nullptr;
   Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   float* data = nullptr;
@@ -205,16 +215,16 @@ int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
   for (const int64_t kib : {10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10240, 40960}) {
     measure("all_reduce", kernels::awq::WholeOutput(data, 1, static_cast<int>(kib * 256)), data);
   }
-  constexpr int kHidden = 5120;
-  constexpr int kIntermediate = 17408;
-  for (const int rows : {1, 4, 8, 16}) {
+  for (const int rows : {1, 4, 8, 16, 64, 256, 2048}) {
     kernels::awq::LinearOutput part;
     part.rows = rows;
     part.outputs = kHidden;
-    part.plan = kernels::awq::PlanSmallLinear(kHidden, kIntermediate / world_size, rows,
-                                              properties.multiProcessorCount);
+    part.plan = PlanOfDown(kIntermediate / world_size, rows, properties.multiProcessorCount);
     part.partials = data;
     float* const behind = data + part.plan.PartialFloats(rows, kHidden);
+    if (behind + int64_t{4} * rows * kHidden > data + kMost / 4) {
+      Check(absl::InternalError("more pieces than there is room for"));
+    }
     measure("linear_all_reduce", part, behind);
     const NormedSum normed(part, behind);
     const int64_t bytes = int64_t{rows} * kHidden * 4;
@@ -237,7 +247,7 @@ int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
 constexpr char kUsage[] = R"(usage: collective_bench [options]
 Times the collectives of a step over the GPUs of a host, a process each; prints JSON.
   --ranks=2               on GPUs 0 and on
-  --buffer-mib=64         of each of a rank's peer buffers; larger sums take NCCL alone
+  --buffer-mib=16         of each of a rank's peer buffers; larger sums go in turns
 )";
 
 }  // namespace
@@ -245,7 +255,7 @@ Times the collectives of a step over the GPUs of a host, a process each; prints 
 
 int main(int argc, char** argv) {
   int ranks = 2;
-  int64_t buffer_mib = 64;
+  int64_t buffer_mib = 16;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument.rfind("--ranks=", 0) == 0) {

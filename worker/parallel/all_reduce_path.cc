@@ -12,7 +12,7 @@ using kernels::collective::PeerAlgorithm;
 // H200s of one host, 2026-11-26: of what a linear has left in pieces, as decode steps sum it, up to
 // 16 rows; beyond, of whole values; when all parts were not yet asked for together, and without the
 // norms that are part of one-shot sums now, both of which speak for one-shot. The buffers hold no
-// more than 8 MB of a two-shot sum.
+// more than 8 MB of a two-shot sum; that it may go in turns is newer than the measurements.
 struct Bounds {
   int world_size;
   int64_t one_shot;
@@ -25,10 +25,9 @@ constexpr Bounds kBounds[] = {
     {8, 96 * kKiB, 8192 * kKiB},
 };
 
-bool Fits(PeerAlgorithm algorithm, int world_size, int64_t count, int64_t buffer_bytes) {
+int64_t Capacity(PeerAlgorithm algorithm, int world_size, int64_t buffer_bytes) {
   constexpr int64_t kVectorBytes = 16;
-  return kernels::collective::PeerVectors(algorithm, world_size, count) * kVectorBytes <=
-         buffer_bytes;
+  return kernels::collective::PeerCapacity(algorithm, world_size, buffer_bytes / kVectorBytes);
 }
 
 }  // namespace
@@ -41,11 +40,11 @@ AllReducePath ChooseAllReducePath(AllReduceMode mode, int world_size, int64_t co
     const int64_t bytes = count * int64_t{sizeof(float)};
     const bool all = mode == AllReduceMode::kPeer;
     if (bytes <= bounds.one_shot &&
-        Fits(PeerAlgorithm::kOneShot, world_size, count, buffer_bytes)) {
+        count <= Capacity(PeerAlgorithm::kOneShot, world_size, buffer_bytes)) {
       return AllReducePath::kOneShot;
     }
     if ((all || bytes <= bounds.two_shot) &&
-        Fits(PeerAlgorithm::kTwoShot, world_size, count, buffer_bytes)) {
+        Capacity(PeerAlgorithm::kTwoShot, world_size, buffer_bytes) > 0) {
       return AllReducePath::kTwoShot;
     }
   }

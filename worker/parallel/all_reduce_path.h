@@ -13,7 +13,7 @@ namespace sluice::worker {
 enum class AllReduceMode {
   kAuto,  // peer memory where it is faster and GPUs reach each other, else NCCL
   kNccl,
-  kPeer,  // peer memory for all that its buffers hold; without it the group does not start
+  kPeer,  // peer memory for all that comes in fours; without it the group does not start
 };
 
 // As --all-reduce spells it.

@@ -62,7 +62,8 @@ class PeerCommunicator final : public DeviceCommunicator {
   void Abort() override;
   std::string Describe() const override;
 
-  // The same on a path that is given: for benches and tests. REQUIRES: its buffers hold it.
+  // The same on a path that is given: for benches and tests. REQUIRES: where that is one-shot, its
+  // buffers hold it.
   absl::Status AllReduceOn(AllReducePath path, const kernels::awq::LinearOutput& part, float* out,
                            cudaStream_t stream);
   // Once WaitReady has returned.

@@ -60,11 +60,12 @@ class PeerAllReduceTest : public PeerRanksTest {
   }
 
   void Enqueue(int rank, const Case& one, const ReducedPart& part) {
-    const PeerAllReduce operation = {.group = Of(rank).group,
-                                     .algorithm = one.algorithm,
-                                     .part = part.linear,
-                                     .out = OutOf(part),
-                                     .num_sms = std::max(1, NumSms() / world())};
+    PeerAllReduce operation = {.group = Of(rank).group,
+                               .algorithm = one.algorithm,
+                               .part = part.linear,
+                               .out = OutOf(part),
+                               .num_sms = std::max(1, NumSms() / world())};
+    operation.group.vectors = used_vectors_;
     const LaunchResult result = RunPeerAllReduce(operation, Of(rank).stream);
     ASSERT_TRUE(result.ok()) << result.problem << ": " << cudaGetErrorString(result.error);
   }
@@ -83,6 +84,8 @@ class PeerAllReduceTest : public PeerRanksTest {
           << " pieces: begins with " << got[0] << ", not " << sums[0];
     }
   }
+
+  int64_t used_vectors_ = kVectors;  // of a buffer
 };
 
 std::vector<Case> Cases() {
@@ -118,6 +121,24 @@ TEST_P(PeerAllReduceTest, SumsInPlace) {
       Enqueue(rank, one, parts[static_cast<size_t>(rank)]);
     }
     ExpectSums(one, parts);
+  }
+}
+
+// Buffers of 32 vectors hold a two-shot sum of 16: the last of several turns may have fewer, or
+// one.
+TEST_P(PeerAllReduceTest, SumsInTurnsWhatBuffersDoNotHold) {
+  used_vectors_ = 32;
+  for (const bool in_place : {false, true}) {
+    for (const auto& [rows, outputs, pieces] :
+         {std::tuple(1, 4 * 16, 1), std::tuple(1, 4 * 17, 1), std::tuple(3, 132, 1),
+          std::tuple(3, 132, 2), std::tuple(7, 64, 3), std::tuple(1, 4, 1)}) {
+      const Case one = {PeerAlgorithm::kTwoShot, rows, outputs, in_place ? 1 : pieces};
+      const std::vector<ReducedPart> parts = MakeParts(one, in_place);
+      for (int rank = 0; rank < world(); ++rank) {
+        Enqueue(rank, one, parts[static_cast<size_t>(rank)]);
+      }
+      ExpectSums(one, parts);
+    }
   }
 }
 
@@ -206,6 +227,11 @@ TEST_P(PeerAllReduceTest, RefusesWhatDoesNotFit) {
   operation.part.rows = kVectors;  // twice as many vectors, from each rank
   EXPECT_EQ(RunPeerAllReduce(operation, Of(0).stream).error, cudaErrorInvalidValue);
   operation.part.rows = 1;
+  operation.algorithm = PeerAlgorithm::kTwoShot;
+  operation.group.vectors = 2 * world() - 1;  // not one for each rank's share, twice
+  EXPECT_EQ(RunPeerAllReduce(operation, Of(0).stream).error, cudaErrorInvalidValue);
+  operation.group.vectors = kVectors;
+  operation.algorithm = PeerAlgorithm::kOneShot;
   operation.part.outputs = 6;
   EXPECT_EQ(RunPeerAllReduce(operation, Of(0).stream).error, cudaErrorInvalidValue);
   operation.part.outputs = 8;

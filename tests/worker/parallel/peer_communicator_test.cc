@@ -52,7 +52,7 @@ struct Rank {
 
 class PeerCommunicatorTest : public ::testing::Test {
  protected:
-  static constexpr size_t kFloats = 600'000;
+  static constexpr size_t kFloats = (size_t{2} << 20) + 4;  // more than peers sum by themselves
 
   PeerCommunicatorTest() {
     cuda_emulation::TheSettings().num_devices = 8;
@@ -102,9 +102,8 @@ class PeerCommunicatorTest : public ::testing::Test {
 
 std::vector<float> ValuesOf(int rank, size_t count) {
   std::mt19937 random(static_cast<unsigned>(rank) + 1);
-  std::normal_distribution<float> normal;
   std::vector<float> values(count);
-  for (float& value : values) value = normal(random);
+  for (float& value : values) value = static_cast<float>(static_cast<int32_t>(random())) * 0x1p-30f;
   return values;
 }
 
@@ -385,18 +384,18 @@ TEST(AllReducePathTest, IsAFunctionOfTheSize) {
     EXPECT_EQ(choose(AllReduceMode::kAuto, world, 8192 * 5120), kNccl);
     EXPECT_EQ(choose(AllReduceMode::kNccl, world, 5120), kNccl);
     EXPECT_EQ(choose(AllReduceMode::kAuto, world, 5121), kNccl) << "no multiple of 4";
-    EXPECT_EQ(choose(AllReduceMode::kPeer, world, 8192 * 5120), kNccl) << "no buffer holds it";
+    EXPECT_EQ(choose(AllReduceMode::kPeer, world, 8192 * 5120), kTwoShot) << "in turns";
   }
   EXPECT_EQ(choose(AllReduceMode::kAuto, 3, 5120), kNccl);
-  // What is chosen fits.
+  // One-shot sums fit, also small buffers.
   for (const int world : {2, 4, 8}) {
     for (int64_t count = 4; count < int64_t{16} << 20; count *= 2) {
-      const AllReducePath path = choose(AllReduceMode::kPeer, world, count);
-      if (path == kNccl) continue;
-      const auto algorithm = path == kOneShot ? kernels::collective::PeerAlgorithm::kOneShot
-                                              : kernels::collective::PeerAlgorithm::kTwoShot;
-      EXPECT_LE(kernels::collective::PeerVectors(algorithm, world, count) * 16, kBuffer);
+      for (const int64_t buffer : {int64_t{1} << 16, kBuffer}) {
+        if (ChooseAllReducePath(AllReduceMode::kPeer, world, count, buffer) != kOneShot) continue;
+        EXPECT_LE(count * world * 4, buffer);
+      }
     }
+    EXPECT_EQ(ChooseAllReducePath(AllReduceMode::kPeer, world, 8, 16), kNccl) << "no buffers";
   }
 }
 
