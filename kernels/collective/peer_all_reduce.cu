@@ -41,31 +41,19 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
                   int vectors) {
   device::BeginChained();
   Turn turn(group);
-  const Vectors own = OfThread();
   const int share = (vectors + kWorld - 1) / kWorld;
-  for (int i = own.first; i < kWorld * share; i += own.stride) {
-    const int step = i / share, within = i - step * share;
-    const int peer = (group.rank + step) % kWorld;  // not all to the same rank at once
-    const int vector = peer * share + within;
-    if (vector >= vectors) continue;
-    turn.Send(peer, int64_t{group.rank} * share + within, Sendable(LoadPart(part, begin + vector)));
-  }
+  SendShares<kWorld>(turn, part, begin, vectors, share);
   const int64_t sums = int64_t{kWorld} * share;
   turn.Pass(sums + vectors);
   const uint4* const received = turn.BufferOf(group.rank);
+  const Vectors own = OfThread();
   const int own_share = group.rank * share;
   for (int i = own.first; i < share && own_share + i < vectors; i += own.stride) {
     turn.SendToAll<kWorld>(sums + own_share + i,
                            Sendable(AwaitSum<kWorld>(turn, received + i, share)));
   }
-  for (int i = own.first; i < vectors; i += kGathered * own.stride) {
-    const int count = min(kGathered, (vectors - i + own.stride - 1) / own.stride);
-    const Awaited<kGathered> gathered(turn, received + sums + i, own.stride, count);
-#pragma unroll
-    for (int k = 0; k < kGathered; ++k) {
-      if (k < count) out[begin + i + k * own.stride] = gathered[k];
-    }
-  }
+  AwaitEach<kGathered>(turn, received + sums, vectors,
+                       [&](int i, uint4 sum) { out[begin + i] = AsFloats(sum); });
 }
 
 struct Shape {

@@ -32,12 +32,19 @@ __device__ inline float4 LoadPart(const awq::LinearOutput& part, int vector) {
   return value[0];
 }
 
-__device__ inline uint32_t Sendable(float value) {
-  const uint32_t bits = __float_as_uint(value);
-  return bits == kAbsent ? 0x7fffffffu : bits;  // another NaN
+// The same, or where that is kAbsent other bits that are NaN, of fp32 as of two bf16.
+__device__ inline uint32_t Sendable(uint32_t bits) { return bits == kAbsent ? 0x7fffffffu : bits; }
+__device__ inline uint4 Sendable(uint4 bits) {
+  return {Sendable(bits.x), Sendable(bits.y), Sendable(bits.z), Sendable(bits.w)};
 }
 __device__ inline uint4 Sendable(float4 value) {
-  return {Sendable(value.x), Sendable(value.y), Sendable(value.z), Sendable(value.w)};
+  return Sendable(uint4{__float_as_uint(value.x), __float_as_uint(value.y),
+                        __float_as_uint(value.z), __float_as_uint(value.w)});
+}
+
+__device__ inline float4 AsFloats(uint4 value) {
+  return {__uint_as_float(value.x), __uint_as_float(value.y), __uint_as_float(value.z),
+          __uint_as_float(value.w)};
 }
 
 __device__ inline bool IsAbsent(uint4 value) {
@@ -52,6 +59,8 @@ class Turn {
         buffer_(Read(group.turn->buffer)),
         to_clear_(static_cast<int>(Read(group.turn->used))),
         aborted_(Read(group.turn->aborted) != 0) {}
+
+  __device__ int rank() const { return group_.rank; }
 
   // Whether an operation before this one was told to give up. Looked at while waiting only: nothing
   // else has to wait until it is known.
@@ -135,10 +144,7 @@ struct Awaited {
     }
   }
 
-  __device__ float4 operator[](int i) const {
-    return {__uint_as_float(seen[i].x), __uint_as_float(seen[i].y), __uint_as_float(seen[i].z),
-            __uint_as_float(seen[i].w)};
-  }
+  __device__ float4 operator[](int i) const { return AsFloats(seen[i]); }
 
  private:
   __device__ bool IsAnyAbsent() const {
@@ -148,6 +154,36 @@ struct Awaited {
     return any;
   }
 };
+
+// Hands `take` each of `count` vectors from `at` on that are this thread's, once it is there.
+template <int kAtOnce, typename Take>
+__device__ void AwaitEach(Turn& turn, const uint4* at, int count, Take take) {
+  const Vectors own = OfThread();
+  for (int i = own.first; i < count; i += kAtOnce * own.stride) {
+    const int left = min(kAtOnce, (count - i + own.stride - 1) / own.stride);
+    const Awaited<kAtOnce> awaited(turn, at + i, own.stride, left);
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) {
+      if (k < left) take(i + k * own.stride, awaited.seen[k]);
+    }
+  }
+}
+
+// Sends every rank its share, [share], of the part's vectors from `begin` on, behind those of the
+// ranks before this one. The last shares may be shorter, or empty.
+template <int kWorld>
+__device__ void SendShares(const Turn& turn, const awq::LinearOutput& part, int begin, int vectors,
+                           int share) {
+  const Vectors own = OfThread();
+  for (int i = own.first; i < kWorld * share; i += own.stride) {
+    const int step = i / share, within = i - step * share;
+    const int peer = (turn.rank() + step) % kWorld;  // not all to the same rank at once
+    const int vector = peer * share + within;
+    if (vector >= vectors) continue;
+    turn.Send(peer, int64_t{turn.rank()} * share + within,
+              Sendable(LoadPart(part, begin + vector)));
+  }
+}
 
 // The sum over ranks, in their order, of what they have put at `at`, `apart` vectors apart.
 template <int kWorld>

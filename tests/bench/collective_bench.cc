@@ -5,7 +5,7 @@
 // (2 (n - 1) / n bytes a byte of an all-reduce). All-reduces are timed on each path
 // (worker/parallel/all_reduce_path.h, whose table this is for), those of a linear's output with the
 // summing of the pieces that down leaves for so many rows; and such a sum that is added to the
-// residual and normed, in one kernel and in two.
+// residual and normed, in one kernel for few rows or by rows for many, and in two.
 //
 // collective_bench --help has the options.
 //
@@ -137,18 +137,24 @@ struct NormedSum {
     return scale.ok() && !scale->has_value() ? absl::UnimplementedError("not of this size")
                                              : scale.status();
   }
+  absl::Status ByRows(DeviceCommunicator& group, cudaStream_t stream) const {
+    const auto taken = group.AllReduceAddRmsNorm(Adding(&part), stream);
+    return taken.ok() && !*taken ? absl::UnimplementedError("not of this size") : taken.status();
+  }
   absl::Status InTwo(DeviceCommunicator& group, cudaStream_t stream) const {
     const absl::Status summed = group.AllReduceLinear(part, sum, stream);
     if (!summed.ok()) return summed;
     const auto delta = kernels::awq::WholeOutput(sum, part.rows, part.outputs);
-    return device::ToStatus(kernels::norm::RunAddRmsNorm({.residual = norm.residual,
-                                                          .delta = &delta,
-                                                          .weight = norm.weight,
-                                                          .eps = norm.eps,
-                                                          .rows = part.rows,
-                                                          .width = part.outputs,
-                                                          .out = norm.out},
-                                                         stream));
+    return device::ToStatus(kernels::norm::RunAddRmsNorm(Adding(&delta), stream));
+  }
+  kernels::norm::AddRmsNorm Adding(const kernels::awq::LinearOutput* delta) const {
+    return {.residual = norm.residual,
+            .delta = delta,
+            .weight = norm.weight,
+            .eps = norm.eps,
+            .rows = delta->rows,
+            .width = delta->outputs,
+            .out = norm.out};
   }
 };
 
@@ -230,9 +236,14 @@ int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
     const int64_t bytes = int64_t{rows} * kHidden * 4;
     report("linear_all_reduce_norm", "two_kernels", bytes,
            Measure(stream, [&] { return normed.InTwo(group, stream); }), all_reduce_factor);
-    if (!normed.InOneKernel(group, stream).ok()) continue;
-    report("linear_all_reduce_norm", "one_kernel", bytes,
-           Measure(stream, [&] { return normed.InOneKernel(group, stream); }), all_reduce_factor);
+    if (normed.InOneKernel(group, stream).ok()) {
+      report("linear_all_reduce_norm", "one_kernel", bytes,
+             Measure(stream, [&] { return normed.InOneKernel(group, stream); }), all_reduce_factor);
+    }
+    if (normed.ByRows(group, stream).ok()) {
+      report("linear_all_reduce_norm", "by_rows", bytes,
+             Measure(stream, [&] { return normed.ByRows(group, stream); }), all_reduce_factor);
+    }
   }
   const Times gather = Measure(stream, [&] {
     return group.GatherToRoot(data, rank == 0 ? gathered : nullptr, logits, stream);

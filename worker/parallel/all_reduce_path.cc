@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/parallel/all_reduce_path.h"
 
+#include "kernels/awq/linear_output.h"
+#include "kernels/collective/peer_add_rms_norm.h"
 #include "kernels/collective/peer_all_reduce.h"
 
 namespace sluice::worker {
@@ -25,8 +27,9 @@ constexpr Bounds kBounds[] = {
     {8, 96 * kKiB, 8192 * kKiB},
 };
 
+constexpr int64_t kVectorBytes = 16;
+
 int64_t Capacity(PeerAlgorithm algorithm, int world_size, int64_t buffer_bytes) {
-  constexpr int64_t kVectorBytes = 16;
   return kernels::collective::PeerCapacity(algorithm, world_size, buffer_bytes / kVectorBytes);
 }
 
@@ -49,6 +52,19 @@ AllReducePath ChooseAllReducePath(AllReduceMode mode, int world_size, int64_t co
     }
   }
   return AllReducePath::kNccl;
+}
+
+bool ChooseNormByRows(AllReduceMode mode, int world_size, int rows, int width,
+                      int64_t buffer_bytes) {
+  if (mode == AllReduceMode::kNccl || (world_size != 2 && world_size != 4 && world_size != 8)) {
+    return false;
+  }
+  const int64_t count = int64_t{rows} * width;
+  const bool scaled =
+      rows <= kernels::awq::kMaxScaledRows &&
+      ChooseAllReducePath(mode, world_size, count, buffer_bytes) == AllReducePath::kOneShot;
+  return !scaled &&
+         kernels::collective::TakesPeerAddRmsNorm(world_size, width, buffer_bytes / kVectorBytes);
 }
 
 }  // namespace sluice::worker

@@ -35,4 +35,9 @@ enum class AllReducePath { kNccl, kOneShot, kTwoShot };
 AllReducePath ChooseAllReducePath(AllReduceMode mode, int world_size, int64_t count,
                                   int64_t buffer_bytes);
 
+// Whether a sum that is added to the residual and normed goes over peer memory by rows, in one
+// kernel (kernels/collective/peer_add_rms_norm.h), whatever ChooseAllReducePath says of the sum.
+bool ChooseNormByRows(AllReduceMode mode, int world_size, int rows, int width,
+                      int64_t buffer_bytes);
+
 }  // namespace sluice::worker

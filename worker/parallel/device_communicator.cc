@@ -18,4 +18,9 @@ absl::StatusOr<std::optional<kernels::awq::RowScale>> DeviceCommunicator::AllRed
   return std::nullopt;
 }
 
+absl::StatusOr<bool> DeviceCommunicator::AllReduceAddRmsNorm(const kernels::norm::AddRmsNorm&,
+                                                             cudaStream_t) {
+  return false;
+}
+
 }  // namespace sluice::worker

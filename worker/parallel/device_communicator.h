@@ -28,6 +28,7 @@
 #include "absl/status/statusor.h"
 #include "kernels/awq/linear_output.h"
 #include "kernels/collective/peer_all_reduce_norm.h"
+#include "kernels/norm/add_rms_norm.h"
 
 namespace sluice::worker {
 
@@ -59,6 +60,13 @@ class DeviceCommunicator {
   virtual absl::StatusOr<std::optional<kernels::awq::RowScale>> AllReduceScaledNorm(
       const kernels::awq::LinearOutput& part, const kernels::collective::ScaledNorm& norm,
       cudaStream_t stream);
+
+  // norm.delta is this rank's part: the sum over ranks of it is added to the residual, and norm.out
+  // becomes the norm on every rank, but the residual in a share of the rows only. So all that is
+  // added to it in a step has as many rows; then either all goes this way or nothing does. Returns
+  // whether it did: if not, nothing was enqueued.
+  virtual absl::StatusOr<bool> AllReduceAddRmsNorm(const kernels::norm::AddRmsNorm& norm,
+                                                   cudaStream_t stream);
 
   // Rank 0's out ([world_size][count], rank by rank) receives every rank's local ([count]); other
   // ranks pass nullptr. local and out do not overlap, except that rank 0's local may be out itself.

@@ -9,6 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/awq/linear_output.h"
+#include "kernels/collective/peer_add_rms_norm.h"
+#include "kernels/collective/peer_all_reduce_norm.h"
 #include "proto/wire/status_macros.h"
 #include "worker/device/cuda_status.h"
 #include "worker/device/current_device.h"
@@ -216,6 +218,18 @@ absl::StatusOr<std::optional<RowScale>> PeerCommunicator::AllReduceScaledNorm(
   SLUICE_RETURN_IF_ERROR(ToStatus(kernels::collective::RunPeerAllReduceNorm(
       {.group = memory_->group(), .part = part, .norm = norm, .num_sms = num_sms_}, stream)));
   return kernels::collective::ScaleAfter(norm, part.outputs);
+}
+
+absl::StatusOr<bool> PeerCommunicator::AllReduceAddRmsNorm(const kernels::norm::AddRmsNorm& norm,
+                                                           cudaStream_t stream) {
+  if (!ready_ || !ChooseNormByRows(options_.mode, world_size(), norm.rows, norm.width,
+                                   options_.buffer_bytes)) {
+    return false;
+  }
+  if (aborted_.load()) return absl::CancelledError("the collectives were aborted");
+  SLUICE_RETURN_IF_ERROR(ToStatus(kernels::collective::RunPeerAddRmsNorm(
+      {.group = memory_->group(), .norm = norm, .num_sms = num_sms_}, stream)));
+  return true;
 }
 
 absl::Status PeerCommunicator::AllReduceOn(AllReducePath path, const LinearOutput& part, float* out,

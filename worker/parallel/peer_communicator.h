@@ -51,6 +51,9 @@ class PeerCommunicator final : public DeviceCommunicator {
   absl::StatusOr<std::optional<kernels::awq::RowScale>> AllReduceScaledNorm(
       const kernels::awq::LinearOutput& part, const kernels::collective::ScaledNorm& norm,
       cudaStream_t stream) override;
+  // Where rows are many: all sums over peer memory that AllReduceScaledNorm leaves.
+  absl::StatusOr<bool> AllReduceAddRmsNorm(const kernels::norm::AddRmsNorm& norm,
+                                           cudaStream_t stream) override;
   absl::Status GatherToRoot(const float* local, float* out, int64_t count,
                             cudaStream_t stream) override {
     return target_->GatherToRoot(local, out, count, stream);

@@ -157,10 +157,12 @@ std::vector<float> WholeNumbers(int rank, size_t count) {
 #ifdef SLUICE_CUDA_EMULATED
 constexpr size_t kCounts[] = {1, 3, 5120, 5121, 40 * 5120};
 constexpr int kRows[] = {1, 3};
+constexpr int kManyRows[] = {129};
 constexpr int kReplays = 5;
 #else
 constexpr size_t kCounts[] = {1, 3, 5120, 5121, 640 * 1024, 2048 * 5120};
 constexpr int kRows[] = {1, 3, 16, 60};
+constexpr int kManyRows[] = {200, 1500};  // the latter in turns
 constexpr int kReplays = 50;
 #endif
 
@@ -333,6 +335,14 @@ class ResidualSums {
     EXPECT_TRUE(scale.ok()) << scale.status();
     return scale.ok() && scale->has_value();
   }
+  // The same of the kernel that has a rank norm a row.
+  bool AddAndNormByRows() {
+    const auto taken = group_.AllReduceAddRmsNorm(
+        {norm_.residual, &part_, norm_.weight, norm_.eps, rows_, kWidth, norm_.out},
+        self_.stream());
+    EXPECT_TRUE(taken.ok()) << taken.status();
+    return taken.ok() && *taken;
+  }
   void AddAndNormByTwoKernels() {
     EXPECT_TRUE(group_.AllReduceLinear(part_, sum_, self_.stream()).ok());
     const auto delta = kernels::awq::WholeOutput(sum_, rows_, kWidth);
@@ -399,6 +409,18 @@ TEST_P(NcclMultiGpuTest, SumsThatNormLeaveWhatTwoKernelsDo) {
       for (int i = 0; i < kReplays; ++i) graph.Launch();
       EXPECT_EQ(cudaStreamSynchronize(self.stream()), cudaSuccess);
     };
+    for (const int rows : kManyRows) {
+      ResidualSums sums(self, *group, rows);
+      sums.Restart();
+      replay([&] { EXPECT_TRUE(sums.AddAndNormByRows()); });
+      const std::vector<float> normed = sums.Normed();
+      sums.Restart();
+      replay([&] { sums.AddAndNormByTwoKernels(); });
+      const std::vector<float> expected = sums.Normed();
+      for (size_t i = 0; i < expected.size(); ++i) {
+        ASSERT_NEAR(normed[i], expected[i], std::abs(expected[i]) / 128) << rows << " rows, " << i;
+      }
+    }
     int num_taken = 0;
     for (const int rows : kRows) {
       ResidualSums sums(self, *group, rows);

@@ -170,7 +170,7 @@ TEST_F(PeerCommunicatorTest, SumsWhatALinearLeftInPieces) {
 // What a sum into the residual takes, in a rank's data: pieces of a part, residual, weight, sum,
 // outputs. The same residual and weight on all ranks.
 struct NormedSum {
-  static constexpr int kWidth = 516;
+  static constexpr int kWidth = 520;
   static constexpr float kEps = 1e-6f;
   static constexpr int kMostFloats = 500'000;
 
@@ -224,6 +224,15 @@ struct NormedSum {
                                              self.stream)
                     .ok());
   }
+  kernels::norm::AddRmsNorm WholeNorm() const {
+    return {.residual = norm.residual,
+            .delta = &part,
+            .weight = norm.weight,
+            .eps = norm.eps,
+            .rows = rows,
+            .width = kWidth,
+            .out = norm.out};
+  }
   // What a linear would read of it, were its weights those of one output.
   std::vector<float> Normed(const kernels::awq::RowScale& scale) const {
     EXPECT_EQ(cudaStreamSynchronize(self.stream), cudaSuccess);
@@ -272,21 +281,56 @@ TEST_F(PeerCommunicatorTest, OneKernelAddsAndNormsAsTwoDo) {
   }
 }
 
+TEST_F(PeerCommunicatorTest, RanksNormARowEachWhereRowsAreMany) {
+  const auto check = [](const Rank& self, int rows) {
+    const NormedSum one(self, rows);
+    one.Run();
+    const std::vector<float> residual = one.Residual(), normed = one.Normed({});
+    one.Reset();
+    const auto taken = self.group.AllReduceAddRmsNorm(one.WholeNorm(), self.stream);
+    ASSERT_TRUE(taken.ok()) << taken.status();
+    ASSERT_TRUE(*taken);
+    const std::vector<float> by_rows = one.Normed({}), own = one.Residual();
+    size_t added = 0;
+    for (size_t i = 0; i < by_rows.size(); ++i) {
+      ASSERT_NEAR(by_rows[i], normed[i], std::abs(normed[i]) / 128) << i;
+      ASSERT_TRUE(own[i] == residual[i] || own[i] == one.start[i]) << i;
+      added += own[i] == residual[i] ? 1 : 0;
+    }
+    EXPECT_GE(added, one.count / 8 / 2) << "its own rows'";
+    EXPECT_LT(added, one.count / 4 * 3);
+  };
+  Run(2, AllReduceMode::kAuto, [&](const Rank& self) { check(self, 129); });
+  Run(8, AllReduceMode::kAuto, [&](const Rank& self) { check(self, 60); });
+}
+
 TEST_F(PeerCommunicatorTest, OtherSumsAreLeftToTwoKernels) {
-  const auto refuses = [](const Rank& self, int rows) {
+  const auto refuses_scaled = [](const Rank& self, int rows) {
     const NormedSum one(self, rows);
     const auto scale = self.group.AllReduceScaledNorm(one.part, one.norm, self.stream);
     ASSERT_TRUE(scale.ok()) << scale.status();
     EXPECT_FALSE(scale->has_value()) << rows << " rows";
     EXPECT_TRUE(one.Residual() == one.start) << "nothing was enqueued";
   };
+  const auto refuses_whole = [](const Rank& self, int rows) {
+    const NormedSum one(self, rows);
+    const auto taken = self.group.AllReduceAddRmsNorm(one.WholeNorm(), self.stream);
+    ASSERT_TRUE(taken.ok()) << taken.status();
+    EXPECT_FALSE(*taken) << rows << " rows";
+    EXPECT_TRUE(one.Residual() == one.start) << "nothing was enqueued";
+  };
+  const auto refuses = [&](const Rank& self, int rows) {
+    refuses_scaled(self, rows);
+    refuses_whole(self, rows);
+  };
+  Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses_whole(self, 4); });
   Run(2, AllReduceMode::kNccl, [&](const Rank& self) { refuses(self, 1); });
   const int num_sms = cuda_emulation::TheSettings().num_sms;
   Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, num_sms + 1); });
   cuda_emulation::TheSettings().num_sms = 132;
   Run(2, AllReduceMode::kAuto,
-      [&](const Rank& self) { refuses(self, kernels::awq::kMaxScaledRows + 1); });
-  Run(8, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, 60); });  // two-shot
+      [&](const Rank& self) { refuses_scaled(self, kernels::awq::kMaxScaledRows + 1); });
+  Run(8, AllReduceMode::kAuto, [&](const Rank& self) { refuses_scaled(self, 60); });  // two-shot
   cuda_emulation::TheSettings().num_sms = num_sms;
   cuda_emulation::TheSettings().peer_access = false;
   Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, 1); });

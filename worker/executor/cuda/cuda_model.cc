@@ -142,18 +142,25 @@ absl::Status CudaModel::Embed(const DeviceStep& step, cudaStream_t stream) {
 
 absl::Status CudaModel::Norm(const LinearOutput* delta, const __nv_bfloat16* weight, int rows,
                              cudaStream_t stream) {
-  return ToStatus(kernels::norm::RunAddRmsNorm({.residual = workspace_.residual,
-                                                .delta = delta,
-                                                .weight = weight,
-                                                .eps = static_cast<float>(config_.rms_norm_eps),
-                                                .rows = rows,
-                                                .width = config_.hidden_size,
-                                                .out = workspace_.normed},
-                                               stream));
+  return ToStatus(kernels::norm::RunAddRmsNorm(NormOf(delta, weight, rows), stream));
+}
+
+kernels::norm::AddRmsNorm CudaModel::NormOf(const LinearOutput* delta, const __nv_bfloat16* weight,
+                                            int rows) const {
+  return {.residual = workspace_.residual,
+          .delta = delta,
+          .weight = weight,
+          .eps = static_cast<float>(config_.rms_norm_eps),
+          .rows = rows,
+          .width = config_.hidden_size,
+          .out = workspace_.normed};
 }
 
 absl::Status CudaModel::SumNorm(const LinearOutput& part, const __nv_bfloat16* weight,
                                 cudaStream_t stream) {
+  SLUICE_ASSIGN_OR_RETURN(const bool normed, communicator_.AllReduceAddRmsNorm(
+                                                 NormOf(&part, weight, part.rows), stream));
+  if (normed) return Done("all_reduce");
   LinearOutput sum = part;
   if (communicator_.world_size() > 1) {
     SLUICE_RETURN_IF_ERROR(communicator_.AllReduceLinear(part, workspace_.row_parallel, stream));

@@ -18,6 +18,7 @@
 #include "kernels/attention/page_table.h"
 #include "kernels/awq/linear_output.h"
 #include "kernels/dense/dense_linear.h"
+#include "kernels/norm/add_rms_norm.h"
 #include "kernels/sampling/logits_view.h"
 #include "worker/device/device_buffer.h"
 #include "worker/executor/cuda/device_weights.h"
@@ -79,6 +80,8 @@ class CudaModel {
 
   absl::Status Embed(const DeviceStep& step, cudaStream_t stream);
   // Adds delta (may be null) to the residual and leaves its norm in normed.
+  kernels::norm::AddRmsNorm NormOf(const kernels::awq::LinearOutput* delta,
+                                   const __nv_bfloat16* weight, int rows) const;
   absl::Status Norm(const kernels::awq::LinearOutput* delta, const __nv_bfloat16* weight, int rows,
                     cudaStream_t stream);
   // The same of what o or down has left, summed over ranks.

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/collective/peer_add_rms_norm.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/collective/peer_launch.h"
+#include "kernels/collective/peer_turn.cuh"
+#include "kernels/device/bf16.cuh"
+#include "kernels/device/float4.cuh"
+#include "kernels/device/launch.cuh"
+#include "kernels/device/reduce.cuh"
+
+namespace sluice::kernels::collective {
+namespace {
+
+constexpr int kMaxThreads = 640;  // 5,120 values in eights
+constexpr int kOctets = 2;        // eights of a row that a thread has, at most
+constexpr int kMaxWidth = 8 * kOctets * kMaxThreads;
+constexpr int kGathered = 4;  // eights that a thread waits for together
+
+// The rows of one turn.
+struct Rows {
+  int begin, count;
+  int share;    // of a rank; the last ones' may be fewer, or none
+  int vectors;  // of a row: fours of fp32
+};
+
+// What the kernel writes and reads beside the parts.
+struct Norm {
+  float4* residual;
+  uint4* out;  // eights of bf16
+  const __nv_bfloat16* weight;
+  float eps;
+};
+
+// A thread's eights of one row.
+struct RowValues {
+  float4 value[kOctets][2];
+};
+
+__device__ uint32_t Pair(float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+
+// Norms one of this rank's rows and sends it to all. sums: where its parts come in.
+template <int kWorld>
+__device__ void NormRow(Turn& turn, const Norm& norm, const Rows& rows, int row, const uint4* sums,
+                        int64_t send_to, float* scratch) {
+  const int octets = rows.vectors / 2;
+  float4* const residual = norm.residual + (int64_t{rows.begin} + row) * rows.vectors;
+  RowValues x;
+  float squares = 0.0f;
+#pragma unroll
+  for (int k = 0; k < kOctets; ++k) {
+    const int octet = static_cast<int>(threadIdx.x + k * blockDim.x);
+    if (octet >= octets) continue;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int vector = 2 * octet + half;
+      float4& value = x.value[k][half];
+      value = residual[vector];
+      device::AddTo(value, AwaitSum<kWorld>(turn, sums + vector, rows.share * rows.vectors));
+      residual[vector] = value;
+      squares += device::SumOfSquares(value);
+    }
+  }
+  const float mean = device::BlockSum(squares, scratch) / static_cast<float>(4 * rows.vectors);
+  const float factor = rsqrtf(mean + norm.eps);
+#pragma unroll
+  for (int k = 0; k < kOctets; ++k) {
+    const int octet = static_cast<int>(threadIdx.x + k * blockDim.x);
+    if (octet >= octets) continue;
+    float4 y[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float4 weight = device::LoadConstant4Bf16(norm.weight + 8 * octet + 4 * half);
+      y[half] = device::Product(weight, device::Scaled(x.value[k][half], factor));
+    }
+    turn.SendToAll<kWorld>(send_to + octet,
+                           Sendable(uint4{Pair(y[0].x, y[0].y), Pair(y[0].z, y[0].w),
+                                          Pair(y[1].x, y[1].y), Pair(y[1].z, y[1].w)}));
+  }
+}
+
+// A buffer: [ranks][share][vectors of a row], parts of this rank's rows; then [rows][eights of a
+// row], the normed.
+template <int kWorld>
+__global__ void __launch_bounds__(kMaxThreads, 1)
+    AddRmsNormKernel(const __grid_constant__ PeerGroup group,
+                     const __grid_constant__ awq::LinearOutput part,
+                     const __grid_constant__ Norm norm, const __grid_constant__ Rows rows) {
+  __shared__ float scratch[kMaxThreads / device::kWarpSize];
+  device::BeginChained();
+  Turn turn(group);
+  const int share = rows.share * rows.vectors, octets = rows.vectors / 2;
+  SendShares<kWorld>(turn, part, rows.begin * rows.vectors, rows.count * rows.vectors, share);
+  const int64_t normed = int64_t{kWorld} * share;
+  turn.Pass(normed + int64_t{rows.count} * octets);
+  const uint4* const received = turn.BufferOf(group.rank);
+  for (int i = static_cast<int>(blockIdx.x); i < rows.share; i += static_cast<int>(gridDim.x)) {
+    const int row = group.rank * rows.share + i;
+    if (row >= rows.count) break;
+    NormRow<kWorld>(turn, norm, rows, row, received + int64_t{i} * rows.vectors,
+                    normed + int64_t{row} * octets, scratch);
+    __syncthreads();  // all have read scratch
+  }
+  uint4* const out = norm.out + int64_t{rows.begin} * octets;
+  AwaitEach<kGathered>(turn, received + normed, rows.count * octets,
+                       [&](int i, uint4 value) { out[i] = value; });
+}
+
+// As many rows as buffers of so many vectors hold, in as many for each rank.
+int64_t MostRows(int world_size, int width, int64_t vectors) {
+  const int64_t of_row = width / 4 + width / 8;
+  return vectors / of_row / world_size * world_size;
+}
+
+}  // namespace
+
+bool TakesPeerAddRmsNorm(int world_size, int width, int64_t vectors) {
+  return width % 8 == 0 && width > 0 && width <= kMaxWidth &&
+         MostRows(world_size, width, vectors) > 0;
+}
+
+LaunchResult RunPeerAddRmsNorm(const PeerAddRmsNorm& operation, cudaStream_t stream) {
+  const PeerGroup& group = operation.group;
+  const norm::AddRmsNorm& norm = operation.norm;
+  if (norm.delta == nullptr || norm.delta->outputs != norm.width || norm.delta->rows != norm.rows) {
+    return InvalidArguments("norm over peers: a part of the residual's shape is needed");
+  }
+  if (!TakesPeerAddRmsNorm(group.world_size, norm.width, group.vectors)) {
+    return InvalidArguments("norm over peers: the width is no multiple of 8, or too large");
+  }
+  if (operation.num_sms < 1) return InvalidArguments("norm over peers: no multiprocessors");
+  if (reinterpret_cast<uintptr_t>(norm.residual) % 16 != 0 ||
+      reinterpret_cast<uintptr_t>(norm.out) % 16 != 0) {
+    return InvalidArguments("norm over peers: residual and out must be aligned to 16 bytes");
+  }
+  const auto most =
+      static_cast<int>(std::min<int64_t>(MostRows(group.world_size, norm.width, group.vectors),
+                                         std::max(norm.rows, group.world_size)));
+  const int turns = (norm.rows + most - 1) / most;
+  const int octets = norm.width / 8;
+  const int threads = std::min(
+      kMaxThreads, (octets + device::kWarpSize - 1) / device::kWarpSize * device::kWarpSize);
+  LaunchResult result;
+  for (int turn = 0, begin = 0; turn < turns && result.ok(); ++turn) {
+    // As even as they can be.
+    const int left = norm.rows - begin, left_turns = turns - turn;
+    const int count = (left + left_turns - 1) / left_turns;
+    const Rows rows = {begin, count, (count + group.world_size - 1) / group.world_size,
+                       norm.width / 4};
+    const int needed = (rows.count * rows.vectors + threads - 1) / threads;
+    result = LaunchForWorld(
+        group.world_size,
+        [&](auto world) {
+          return device::LaunchChained(
+              AddRmsNormKernel<decltype(world)::value>,
+              static_cast<unsigned>(std::min(needed, operation.num_sms)),
+              static_cast<unsigned>(threads), 0, stream, group, *norm.delta,
+              Norm{reinterpret_cast<float4*>(norm.residual), reinterpret_cast<uint4*>(norm.out),
+                   norm.weight, norm.eps},
+              rows);
+        },
+        "norm over peers");
+    begin += count;
+  }
+  return result;
+}
+
+}  // namespace sluice::kernels::collective

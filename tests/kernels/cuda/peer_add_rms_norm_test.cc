@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sum over peers whose rows are added to the residual and normed by one rank each.
+#include "kernels/collective/peer_add_rms_norm.h"
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "tests/kernels/cuda/peer_ranks.h"
+
+namespace sluice::kernels::collective {
+namespace {
+
+struct Case {
+  int rows, width;
+  int pieces = 1;
+};
+
+struct NormedPart : Part {
+  std::unique_ptr<DeviceArray<float>> residual;
+  std::unique_ptr<DeviceArray<__nv_bfloat16>> out;
+};
+
+// One operation: what all ranks bring, and what they have in common.
+struct Operation {
+  Case of;
+  std::vector<float> start;  // of the residual
+  std::vector<__nv_bfloat16> weight;
+  std::unique_ptr<DeviceArray<__nv_bfloat16>> weight_device;
+  std::vector<NormedPart> parts;  // by rank
+};
+
+constexpr int kVectors = 32 * 1024;  // of a buffer: 16 rows of 5,120 values
+constexpr int kFewVectors = 3 * 64;  // sixteen rows of 32 values
+
+class PeerAddRmsNormTest : public PeerRanksTest {
+ protected:
+  PeerAddRmsNormTest() : PeerRanksTest(kVectors) {}
+
+  void LoadKernels() override {
+    const Operation one = Make({1, 8});
+    for (int rank = 0; rank < world(); ++rank) Enqueue(rank, one);
+    CheckCuda(cudaDeviceSynchronize());
+  }
+
+  Operation Make(const Case& of) {
+    Operation operation = {.of = of, .start = {}, .weight = {}, .weight_device = {}, .parts = {}};
+    operation.start.resize(static_cast<size_t>(of.rows) * static_cast<size_t>(of.width));
+    for (float& value : operation.start) value = 30.0f * Draw();
+    operation.weight = RandomBf16(rng_, static_cast<size_t>(of.width), 1.0f);
+    operation.weight_device = std::make_unique<DeviceArray<__nv_bfloat16>>(operation.weight);
+    for (int rank = 0; rank < world(); ++rank) {
+      NormedPart part = {MakePart(of.rows, of.width, of.pieces), nullptr, nullptr};
+      part.residual = std::make_unique<DeviceArray<float>>(operation.start);
+      part.out = std::make_unique<DeviceArray<__nv_bfloat16>>(operation.start.size());
+      operation.parts.push_back(std::move(part));
+    }
+    CheckCuda(cudaDeviceSynchronize());  // fills of memory; the ranks' streams wait for nobody
+    return operation;
+  }
+
+  PeerAddRmsNorm ArgumentsOf(int rank, const Operation& operation) {
+    const NormedPart& part = operation.parts[static_cast<size_t>(rank)];
+    PeerAddRmsNorm arguments = {.group = Of(rank).group,
+                                .norm = {.residual = part.residual->get(),
+                                         .delta = &part.linear,
+                                         .weight = operation.weight_device->get(),
+                                         .eps = 1e-6f,
+                                         .rows = operation.of.rows,
+                                         .width = operation.of.width,
+                                         .out = part.out->get()},
+                                .num_sms = std::max(1, NumSms() / world())};
+    arguments.group.vectors = used_vectors_;
+    return arguments;
+  }
+  void Enqueue(int rank, const Operation& operation) {
+    const LaunchResult result = RunPeerAddRmsNorm(ArgumentsOf(rank, operation), Of(rank).stream);
+    ASSERT_TRUE(result.ok()) << result.problem << ": " << cudaGetErrorString(result.error);
+  }
+
+  // Each row's sum to the bit in the residual of exactly one rank, whose others are untouched; its
+  // norm, to a rounding of bf16, with the same bits on all.
+  void Expect(const Operation& operation) {
+    const auto [rows, width, pieces] = operation.of;
+    SCOPED_TRACE(::testing::Message() << rows << " x " << width << ", " << pieces << " pieces");
+    const auto columns = static_cast<size_t>(width);
+    const std::vector<float> sums = SumOverRanks(operation.parts);
+    std::vector<float> expected = operation.start;
+    for (size_t i = 0; i < expected.size(); ++i) expected[i] += sums[i];
+    std::vector<std::vector<float>> residuals;
+    std::vector<std::vector<__nv_bfloat16>> outs;
+    for (int rank = 0; rank < world(); ++rank) {
+      CheckCuda(cudaStreamSynchronize(Of(rank).stream));
+      residuals.push_back(operation.parts[static_cast<size_t>(rank)].residual->ToHost());
+      outs.push_back(operation.parts[static_cast<size_t>(rank)].out->ToHost());
+      EXPECT_EQ(std::memcmp(outs.back().data(), outs.front().data(), columns * 2), 0);
+    }
+    for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
+      const size_t at = row * columns;
+      int owners = 0;
+      for (const std::vector<float>& residual : residuals) {
+        const auto same = [&](const std::vector<float>& other) {
+          return std::memcmp(&residual[at], &other[at], columns * sizeof(float)) == 0;
+        };
+        if (same(expected)) {
+          ++owners;
+        } else {
+          EXPECT_TRUE(same(operation.start)) << "row " << row;
+        }
+      }
+      EXPECT_EQ(owners, 1) << "row " << row;
+      double squares = 0.0;
+      for (size_t i = 0; i < columns; ++i) squares += double{expected[at + i]} * expected[at + i];
+      const double factor = 1.0 / std::sqrt(squares / width + 1e-6);
+      for (const std::vector<__nv_bfloat16>& out : outs) {
+        for (size_t i = 0; i < columns; ++i) {
+          const double value =
+              double{__bfloat162float(operation.weight[i])} * expected[at + i] * factor;
+          ASSERT_NEAR(__bfloat162float(out[at + i]), value, std::abs(value) * 0x1.01p-8)
+              << "row " << row << ", column " << i;
+        }
+      }
+    }
+  }
+
+  void Check(const std::vector<Case>& cases) {
+    for (const Case& of : cases) {
+      const Operation operation = Make(of);
+      for (int rank = 0; rank < world(); ++rank) Enqueue(rank, operation);
+      Expect(operation);
+    }
+  }
+
+  int64_t used_vectors_ = kVectors;  // of a buffer
+};
+
+TEST_P(PeerAddRmsNormTest, SumsAddsAndNormsRows) {
+  Check({{1, 8}, {3, 8, 2}, {1, 5120, 2}, {2, 5120}, {9, 520, 3}, {5, 1032}, {1, 10240}});
+}
+
+TEST_P(PeerAddRmsNormTest, TakesTurnsWhereBuffersHoldNotAllRows) {
+  used_vectors_ = kFewVectors;
+  Check({{16, 32}, {17, 32, 2}, {40, 32}, {1, 32}, {9, 64, 2}});
+}
+
+TEST_P(PeerAddRmsNormTest, RanksNeedNotKeepStep) {
+  used_vectors_ = kFewVectors;
+  std::vector<Operation> operations;
+  for (const Case& of : {Case{33, 32, 2}, Case{1, 64}, Case{18, 32}}) {
+    operations.push_back(Make(of));
+  }
+  for (int rank = world() - 1; rank >= 0; --rank) {
+    for (const Operation& operation : operations) Enqueue(rank, operation);
+  }
+  for (const Operation& operation : operations) Expect(operation);
+}
+
+TEST_P(PeerAddRmsNormTest, NotANumberStaysOneOnAllRanks) {
+  const Operation operation = Make({2, 64});
+  // In a row of all bits, which stand for what has not come, and so in its norm.
+  CheckCuda(cudaMemset(operation.parts[1].values->get() + 64, 0xff, 64 * sizeof(float)));
+  CheckCuda(cudaDeviceSynchronize());
+  for (int rank = 0; rank < world(); ++rank) Enqueue(rank, operation);
+  for (int rank = 0; rank < world(); ++rank) {
+    CheckCuda(cudaStreamSynchronize(Of(rank).stream));
+    const auto out = operation.parts[static_cast<size_t>(rank)].out->ToHost();
+    for (size_t i = 0; i < out.size(); ++i) {
+      EXPECT_EQ(std::isnan(__bfloat162float(out[i])), i >= 64) << i;
+    }
+  }
+}
+
+TEST_P(PeerAddRmsNormTest, RefusesWhatItCannotDo) {
+  const Operation operation = Make({2, 64});
+  const auto expect_refusal = [&](auto change) {
+    PeerAddRmsNorm arguments = ArgumentsOf(0, operation);
+    change(arguments);
+    EXPECT_EQ(RunPeerAddRmsNorm(arguments, Of(0).stream).error, cudaErrorInvalidValue);
+  };
+  expect_refusal([](PeerAddRmsNorm& of) { of.norm.delta = nullptr; });
+  expect_refusal([](PeerAddRmsNorm& of) { of.norm.rows = 1; });
+  expect_refusal([](PeerAddRmsNorm& of) { of.norm.width = 56; });
+  expect_refusal([](PeerAddRmsNorm& of) { of.norm.residual += 1; });
+  expect_refusal([](PeerAddRmsNorm& of) { of.norm.out += 1; });
+  expect_refusal([](PeerAddRmsNorm& of) { of.num_sms = 0; });
+  expect_refusal([](PeerAddRmsNorm& of) { of.group.world_size = 3; });
+  expect_refusal([this](PeerAddRmsNorm& of) { of.group.vectors = 24 * world() - 1; });
+  EXPECT_FALSE(TakesPeerAddRmsNorm(world(), 12, kVectors));
+  EXPECT_FALSE(TakesPeerAddRmsNorm(world(), 10248, int64_t{1} << 20));
+  EXPECT_TRUE(TakesPeerAddRmsNorm(world(), 64, 24 * world()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Worlds, PeerAddRmsNormTest, ::testing::Values(2, 4, 8));
+
+}  // namespace
+}  // namespace sluice::kernels::collective
