@@ -8,12 +8,14 @@
 namespace sluice::kernels::mlp {
 namespace {
 
-constexpr int kThreads = 256;
+// As many as find registers beside a small linear's block, with all pieces under way together, for
+// which the bound leaves room.
+constexpr int kThreads = 128;
 
 using awq::Gated;
 
 template <bool kScaled>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     SiluMulKernel(awq::LinearOutput gate_up, int width, __nv_bfloat16* out) {
   const int column = 4 * (static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x));
   const int place = 2 * min(column, width - 4);

@@ -9,9 +9,9 @@
 namespace sluice::kernels::norm {
 namespace {
 
-constexpr int kMaxThreads = 1024;
-constexpr int kVectors = 2;  // of four values, a thread
-constexpr int kMaxWidth = 4 * kVectors * kMaxThreads;
+constexpr int kMaxThreads = 640;  // so that registers hold all pieces that are under way
+constexpr int kFewVectors = 2, kManyVectors = 4;  // of four values, a thread: to a width of 5,120
+constexpr int kMaxWidth = 4 * kManyVectors * kMaxThreads;
 
 struct Row {
   float* residual;
@@ -24,7 +24,9 @@ struct Row {
 
 // One block a row, which it holds in registers between its two passes. With one row the time is
 // that of a few loads, one after the other: all that can be asked for together is.
-__global__ void __launch_bounds__(kMaxThreads) AddRmsNormKernel(Row all, awq::LinearOutput delta) {
+template <int kVectors>
+__global__ void __launch_bounds__(kMaxThreads, 1)
+    AddRmsNormKernel(Row all, awq::LinearOutput delta) {
   __shared__ float scratch[kMaxThreads / device::kWarpSize];
   device::LetNextStart();
   const int row = static_cast<int>(blockIdx.x);
@@ -75,20 +77,22 @@ __global__ void __launch_bounds__(kMaxThreads) AddRmsNormKernel(Row all, awq::Li
 
 LaunchResult RunAddRmsNorm(const AddRmsNorm& norm, cudaStream_t stream) {
   if (norm.width % 4 != 0 || norm.width < 4 || norm.width > kMaxWidth) {
-    return InvalidArguments("RMSNorm: the width must be a multiple of 4, at most 8192");
+    return InvalidArguments("RMSNorm: the width must be a multiple of 4, at most 10240");
   }
   if (norm.delta != nullptr && norm.delta->outputs != norm.width) {
     return InvalidArguments("RMSNorm: the delta is not as wide as the residual");
   }
   if (norm.rows == 0) return {};
-  constexpr int kWarpColumns = 4 * kVectors * device::kWarpSize;
+  const bool wide = norm.width > 4 * kFewVectors * kMaxThreads;
+  const int warp_columns = 4 * (wide ? kManyVectors : kFewVectors) * device::kWarpSize;
   const auto threads =
-      static_cast<unsigned>((norm.width + kWarpColumns - 1) / kWarpColumns * device::kWarpSize);
+      static_cast<unsigned>((norm.width + warp_columns - 1) / warp_columns * device::kWarpSize);
   const Row row = {norm.residual, norm.weight, norm.out,
                    norm.eps,      norm.width,  norm.delta != nullptr};
   return AfterLaunch(
-      device::LaunchChained(AddRmsNormKernel, static_cast<unsigned>(norm.rows), threads, 0, stream,
-                            row, norm.delta != nullptr ? *norm.delta : awq::LinearOutput{}),
+      device::LaunchChained(wide ? AddRmsNormKernel<kManyVectors> : AddRmsNormKernel<kFewVectors>,
+                            static_cast<unsigned>(norm.rows), threads, 0, stream, row,
+                            norm.delta != nullptr ? *norm.delta : awq::LinearOutput{}),
       "RMSNorm");
 }
 

@@ -13,7 +13,8 @@ using attention::kHeadDim;
 using attention::kPageSlots;
 
 constexpr int kHalf = kHeadDim / 2;
-constexpr int kWarps = 4;  // small, to find room beside a small linear's block
+// A block is there before a small linear's ends: registers for four warps are left beside it.
+constexpr int kWarps = 4;
 static_assert(kHeadDim == 4 * device::kWarpSize, "a lane holds four neighbouring values of a head");
 
 __global__ void RopeAnglesKernel(RopeAngles angles) {
@@ -89,9 +90,9 @@ __device__ void DoRow(const HeadNormRope& p, const Head& head,
   device::Store4Bf16(to + head.column, x);
 }
 
-// One warp a row's head.
+// One warp a row's head. The bound leaves registers enough to have all pieces under way together.
 template <bool kScaled>
-__global__ void __launch_bounds__(32 * kWarps) HeadNormRopeKernel(HeadNormRope p) {
+__global__ void __launch_bounds__(32 * kWarps, 1) HeadNormRopeKernel(HeadNormRope p) {
   device::LetNextStart();
   const int heads = p.num_q_heads + 2 * p.pages.num_kv_heads;
   const int own = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
