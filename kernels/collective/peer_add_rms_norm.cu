@@ -133,7 +133,8 @@ LaunchResult RunPeerAddRmsNorm(const PeerAddRmsNorm& operation, cudaStream_t str
   if (!TakesPeerAddRmsNorm(group.world_size, norm.width, group.vectors)) {
     return InvalidArguments("norm over peers: the width is no multiple of 8, or too large");
   }
-  if (operation.num_sms < 1) return InvalidArguments("norm over peers: no multiprocessors");
+  const LaunchResult checked = CheckPart(*norm.delta, operation.num_sms);
+  if (!checked.ok()) return checked;
   if (reinterpret_cast<uintptr_t>(norm.residual) % 16 != 0 ||
       reinterpret_cast<uintptr_t>(norm.out) % 16 != 0) {
     return InvalidArguments("norm over peers: residual and out must be aligned to 16 bytes");

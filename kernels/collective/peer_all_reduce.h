@@ -57,7 +57,9 @@ int64_t PeerCapacity(PeerAlgorithm algorithm, int world_size, int64_t vectors);
 struct PeerAllReduce {
   PeerGroup group;
   PeerAlgorithm algorithm = PeerAlgorithm::kOneShot;
-  awq::LinearOutput part;  // this rank's; rows * outputs values, outputs a multiple of 4
+  // This rank's, without a row scale: rows * outputs values, as many as an int counts; outputs a
+  // multiple of 4.
+  awq::LinearOutput part;
   // [rows][outputs], aligned to 16 bytes; may be part.float_values. The sum in the order of the
   // ranks, with the same bits on all of them and from both algorithms.
   float* out = nullptr;

@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   // other.
   const int safe = min(first, end - 1);
   float4 weight = device::LoadConstant4Bf16(norm.weight + 4 * (safe - before));
-  awq::OutputColumns<1> columns(part, {4 * (safe - before)});
+  awq::OutputColumns<1, false> columns(part, {4 * (safe - before)});
   device::WaitForPrevious();
 
   auto* const residual = reinterpret_cast<float4*>(norm.residual);

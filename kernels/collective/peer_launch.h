@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/awq/linear_output.h"
@@ -13,6 +14,17 @@
 #include "kernels/host/launch_result.h"
 
 namespace sluice::kernels::collective {
+
+inline LaunchResult CheckPart(const awq::LinearOutput& part, int num_sms) {
+  if (part.row_scale.squares != nullptr) {
+    return InvalidArguments("sum over peers: parts have no row scale");
+  }
+  if (int64_t{part.rows} * part.outputs > std::numeric_limits<int>::max()) {
+    return InvalidArguments("sum over peers: more values than ints count");
+  }
+  if (num_sms < 1) return InvalidArguments("sum over peers: no multiprocessors");
+  return {};
+}
 
 inline LaunchResult CheckPeerSum(const PeerGroup& group, PeerAlgorithm algorithm,
                                  const awq::LinearOutput& part, int num_sms) {
@@ -24,8 +36,7 @@ inline LaunchResult CheckPeerSum(const PeerGroup& group, PeerAlgorithm algorithm
                                            : capacity == 0) {
     return InvalidArguments("all-reduce over peers: more values than the buffers hold");
   }
-  if (num_sms < 1) return InvalidArguments("all-reduce over peers: no multiprocessors");
-  return {};
+  return CheckPart(part, num_sms);
 }
 
 // launch(a std::integral_constant, the ranks) returns what AfterLaunch wants.

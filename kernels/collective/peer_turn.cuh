@@ -24,11 +24,11 @@ __device__ inline Vectors OfThread() {
   return {warp * device::kWarpSize + lane, static_cast<int>(gridDim.x * blockDim.x)};
 }
 
-// Four neighbouring values of this rank's part.
+// Four neighbouring values of this rank's part, which has no row scale (CheckPart).
 __device__ inline float4 LoadPart(const awq::LinearOutput& part, int vector) {
   const int row = 4 * vector / part.outputs;
   float4 value[1];
-  awq::OutputColumns<1>(part, {4 * vector - row * part.outputs}).Load(row, value);
+  awq::OutputColumns<1, false>(part, {4 * vector - row * part.outputs}).Load(row, value);
   return value[0];
 }
 

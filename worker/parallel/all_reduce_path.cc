@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/parallel/all_reduce_path.h"
 
+#include <limits>
+
 #include "kernels/awq/linear_output.h"
 #include "kernels/collective/peer_add_rms_norm.h"
 #include "kernels/collective/peer_all_reduce.h"
@@ -37,7 +39,9 @@ int64_t Capacity(PeerAlgorithm algorithm, int world_size, int64_t buffer_bytes) 
 
 AllReducePath ChooseAllReducePath(AllReduceMode mode, int world_size, int64_t count,
                                   int64_t buffer_bytes) {
-  if (mode == AllReduceMode::kNccl || count % 4 != 0) return AllReducePath::kNccl;
+  if (mode == AllReduceMode::kNccl || count % 4 != 0 || count > std::numeric_limits<int>::max()) {
+    return AllReducePath::kNccl;
+  }
   for (const Bounds& bounds : kBounds) {
     if (bounds.world_size != world_size) continue;
     const int64_t bytes = count * int64_t{sizeof(float)};

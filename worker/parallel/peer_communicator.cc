@@ -196,7 +196,7 @@ AllReducePath PeerCommunicator::PathOf(int64_t count) const {
 }
 
 absl::Status PeerCommunicator::AllReduceSum(float* data, int64_t count, cudaStream_t stream) {
-  // A sum's rows are counted in ints: longer than any row is what no buffer holds.
+  // A sum's values are counted in ints: more take NCCL.
   if (PathOf(count) == AllReducePath::kNccl) {
     return target_->AllReduceSum(data, count, stream);
   }

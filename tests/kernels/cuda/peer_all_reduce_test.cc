@@ -232,6 +232,9 @@ TEST_P(PeerAllReduceTest, RefusesWhatDoesNotFit) {
   EXPECT_EQ(RunPeerAllReduce(operation, Of(0).stream).error, cudaErrorInvalidValue);
   operation.group.vectors = kVectors;
   operation.algorithm = PeerAlgorithm::kOneShot;
+  operation.part.row_scale.squares = part.out->get();
+  EXPECT_EQ(RunPeerAllReduce(operation, Of(0).stream).error, cudaErrorInvalidValue);
+  operation.part.row_scale = {};
   operation.part.outputs = 6;
   EXPECT_EQ(RunPeerAllReduce(operation, Of(0).stream).error, cudaErrorInvalidValue);
   operation.part.outputs = 8;

@@ -431,6 +431,7 @@ TEST(AllReducePathTest, IsAFunctionOfTheSize) {
     EXPECT_EQ(choose(AllReduceMode::kPeer, world, 8192 * 5120), kTwoShot) << "in turns";
   }
   EXPECT_EQ(choose(AllReduceMode::kAuto, 3, 5120), kNccl);
+  EXPECT_EQ(choose(AllReduceMode::kPeer, 2, int64_t{1} << 31), kNccl) << "more than an int counts";
   // One-shot sums fit, also small buffers.
   for (const int world : {2, 4, 8}) {
     for (int64_t count = 4; count < int64_t{16} << 20; count *= 2) {
