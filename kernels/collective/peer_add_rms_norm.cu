@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/awq/linear_output.cuh"
 #include "kernels/collective/peer_launch.h"
 #include "kernels/collective/peer_turn.cuh"
 #include "kernels/device/bf16.cuh"
@@ -24,6 +25,10 @@ struct Rows {
   int begin, count;
   int share;    // of a rank; the last ones' may be fewer, or none
   int vectors;  // of a row: fours of fp32
+
+  __device__ int octets() const { return vectors / 2; }
+  __device__ int FirstOf(int rank) const { return min(rank * share, count); }
+  __device__ int CountOf(int rank) const { return FirstOf(rank + 1) - FirstOf(rank); }
 };
 
 // What the kernel writes and reads beside the parts.
@@ -34,34 +39,35 @@ struct Norm {
   float eps;
 };
 
-// A thread's eights of one row.
-struct RowValues {
-  float4 value[kOctets][2];
-};
-
 __device__ uint32_t Pair(float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
   return *reinterpret_cast<const uint32_t*>(&pair);
 }
 
-// Norms one of this rank's rows and sends it to all. sums: where its parts come in.
+// Sums, adds and norms one of this rank's rows, and sends it to the others. sums: where their parts
+// come in. normed: where normed rows begin.
 template <int kWorld>
-__device__ void NormRow(Turn& turn, const Norm& norm, const Rows& rows, int row, const uint4* sums,
-                        int64_t send_to, float* scratch) {
-  const int octets = rows.vectors / 2;
+__device__ void NormRow(Turn& turn, const awq::LinearOutput& part, const Norm& norm,
+                        const Rows& rows, int row, const uint4* sums, int64_t normed,
+                        float* scratch) {
+  const int octets = rows.octets();
   float4* const residual = norm.residual + (int64_t{rows.begin} + row) * rows.vectors;
-  RowValues x;
+  uint4* const out = norm.out + (int64_t{rows.begin} + row) * octets;
+  float4 x[kOctets][2];
   float squares = 0.0f;
 #pragma unroll
   for (int k = 0; k < kOctets; ++k) {
     const int octet = static_cast<int>(threadIdx.x + k * blockDim.x);
     if (octet >= octets) continue;
+    float4 own[2];
+    awq::OutputColumns<2, false>(part, {8 * octet, 8 * octet + 4}).Load(rows.begin + row, own);
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int vector = 2 * octet + half;
-      float4& value = x.value[k][half];
+    for (int side = 0; side < 2; ++side) {
+      const int vector = 2 * octet + side;
+      float4& value = x[k][side];
       value = residual[vector];
-      device::AddTo(value, AwaitSum<kWorld>(turn, sums + vector, rows.share * rows.vectors));
+      device::AddTo(value, AwaitSumWith<kWorld>(own[side], turn, sums + vector,
+                                                int64_t{rows.share} * rows.vectors));
       residual[vector] = value;
       squares += device::SumOfSquares(value);
     }
@@ -74,18 +80,24 @@ __device__ void NormRow(Turn& turn, const Norm& norm, const Rows& rows, int row,
     if (octet >= octets) continue;
     float4 y[2];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const float4 weight = device::LoadConstant4Bf16(norm.weight + 8 * octet + 4 * half);
-      y[half] = device::Product(weight, device::Scaled(x.value[k][half], factor));
+    for (int side = 0; side < 2; ++side) {
+      const float4 weight = device::LoadConstant4Bf16(norm.weight + 8 * octet + 4 * side);
+      y[side] = device::Product(weight, device::Scaled(x[k][side], factor));
     }
-    turn.SendToAll<kWorld>(send_to + octet,
-                           Sendable(uint4{Pair(y[0].x, y[0].y), Pair(y[0].z, y[0].w),
-                                          Pair(y[1].x, y[1].y), Pair(y[1].z, y[1].w)}));
+    const uint4 eight = {Pair(y[0].x, y[0].y), Pair(y[0].z, y[0].w), Pair(y[1].x, y[1].y),
+                         Pair(y[1].z, y[1].w)};
+    out[octet] = eight;
+#pragma unroll
+    for (int step = 1; step < kWorld; ++step) {  // not all to the same rank at once
+      const int peer = (turn.rank() + step) % kWorld;
+      const int place = row - (turn.rank() > peer ? rows.share : 0);  // its own rows take none
+      turn.Send(peer, normed + int64_t{place} * octets + octet, Sendable(eight));
+    }
   }
 }
 
-// A buffer: [ranks][share][vectors of a row], parts of this rank's rows; then [rows][eights of a
-// row], the normed.
+// A buffer: [others][share][vectors of a row], the others' parts of this rank's rows; then
+// [other ranks' rows][eights of a row], the normed.
 template <int kWorld>
 __global__ void __launch_bounds__(kMaxThreads, 1)
     AddRmsNormKernel(const __grid_constant__ PeerGroup group,
@@ -94,33 +106,35 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   __shared__ float scratch[kMaxThreads / device::kWarpSize];
   device::BeginChained();
   Turn turn(group);
-  const int share = rows.share * rows.vectors, octets = rows.vectors / 2;
-  SendShares<kWorld>(turn, part, rows.begin * rows.vectors, rows.count * rows.vectors, share);
-  const int64_t normed = int64_t{kWorld} * share;
-  turn.Pass(normed + int64_t{rows.count} * octets);
+  const int share = rows.share * rows.vectors, octets = rows.octets();
+  SendShares<kWorld, false>(turn, part, rows.begin * rows.vectors, rows.count * rows.vectors,
+                            share);
+  const int64_t normed = int64_t{kWorld - 1} * share;
+  const int first = rows.FirstOf(group.rank), own = rows.CountOf(group.rank);
+  const int others = (rows.count - own) * octets;
+  turn.Pass(normed + others);
   const uint4* const received = turn.BufferOf(group.rank);
-  for (int i = static_cast<int>(blockIdx.x); i < rows.share; i += static_cast<int>(gridDim.x)) {
-    const int row = group.rank * rows.share + i;
-    if (row >= rows.count) break;
-    NormRow<kWorld>(turn, norm, rows, row, received + int64_t{i} * rows.vectors,
-                    normed + int64_t{row} * octets, scratch);
+  for (int i = static_cast<int>(blockIdx.x); i < own; i += static_cast<int>(gridDim.x)) {
+    NormRow<kWorld>(turn, part, norm, rows, first + i, received + int64_t{i} * rows.vectors, normed,
+                    scratch);
     __syncthreads();  // all have read scratch
   }
   uint4* const out = norm.out + int64_t{rows.begin} * octets;
-  AwaitEach<kGathered>(turn, received + normed, rows.count * octets,
-                       [&](int i, uint4 value) { out[i] = value; });
+  AwaitEach<kGathered>(turn, received + normed, others, [&](int i, uint4 value) {
+    out[i < first * octets ? i : i + own * octets] = value;
+  });
 }
 
 // As many rows as buffers of so many vectors hold, in as many for each rank.
 int64_t MostRows(int world_size, int width, int64_t vectors) {
-  const int64_t of_row = width / 4 + width / 8;
-  return vectors / of_row / world_size * world_size;
+  const int64_t of_row = (world_size - 1) * int64_t{width / 4 + width / 8};  // of each rank's
+  return vectors / of_row * world_size;
 }
 
 }  // namespace
 
 bool TakesPeerAddRmsNorm(int world_size, int width, int64_t vectors) {
-  return width % 8 == 0 && width > 0 && width <= kMaxWidth &&
+  return world_size > 1 && width % 8 == 0 && width > 0 && width <= kMaxWidth &&
          MostRows(world_size, width, vectors) > 0;
 }
 

@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   device::BeginChained();
   Turn turn(group);
   const int share = (vectors + kWorld - 1) / kWorld;
-  SendShares<kWorld>(turn, part, begin, vectors, share);
+  SendShares<kWorld, true>(turn, part, begin, vectors, share);
   const int64_t sums = int64_t{kWorld} * share;
   turn.Pass(sums + vectors);
   const uint4* const received = turn.BufferOf(group.rank);

@@ -169,19 +169,24 @@ __device__ void AwaitEach(Turn& turn, const uint4* at, int count, Take take) {
   }
 }
 
+// Which of the others a rank is to another one.
+__device__ inline int OtherOf(int rank, int to) { return rank < to ? rank : rank - 1; }
+
 // Sends every rank its share, [share], of the part's vectors from `begin` on, behind those of the
-// ranks before this one. The last shares may be shorter, or empty.
-template <int kWorld>
+// ranks before this one: of all ranks, or of the receiver's others where nothing is sent to
+// oneself. The last shares may be shorter, or empty.
+template <int kWorld, bool kToItself>
 __device__ void SendShares(const Turn& turn, const awq::LinearOutput& part, int begin, int vectors,
                            int share) {
+  constexpr int kFirst = kToItself ? 0 : 1;
   const Vectors own = OfThread();
-  for (int i = own.first; i < kWorld * share; i += own.stride) {
+  for (int i = own.first; i < (kWorld - kFirst) * share; i += own.stride) {
     const int step = i / share, within = i - step * share;
-    const int peer = (turn.rank() + step) % kWorld;  // not all to the same rank at once
+    const int peer = (turn.rank() + kFirst + step) % kWorld;  // not all to the same rank at once
     const int vector = peer * share + within;
     if (vector >= vectors) continue;
-    turn.Send(peer, int64_t{turn.rank()} * share + within,
-              Sendable(LoadPart(part, begin + vector)));
+    const int place = kToItself ? turn.rank() : OtherOf(turn.rank(), peer);
+    turn.Send(peer, int64_t{place} * share + within, Sendable(LoadPart(part, begin + vector)));
   }
 }
 
@@ -192,6 +197,19 @@ __device__ float4 AwaitSum(Turn& turn, const uint4* at, int64_t apart) {
   float4 sum = parts[0];
 #pragma unroll
   for (int rank = 1; rank < kWorld; ++rank) device::AddTo(sum, parts[rank]);
+  return sum;
+}
+
+// The same of what the others have put there, and `own`.
+template <int kWorld>
+__device__ float4 AwaitSumWith(float4 own, Turn& turn, const uint4* at, int64_t apart) {
+  const Awaited<kWorld - 1> others(turn, at, apart);
+  float4 sum = turn.rank() == 0 ? own : others[0];
+#pragma unroll
+  for (int rank = 1; rank < kWorld; ++rank) {
+    const float4 before = others[min(rank, kWorld - 2)], behind = others[rank - 1];
+    device::AddTo(sum, rank == turn.rank() ? own : rank < turn.rank() ? before : behind);
+  }
   return sum;
 }
 

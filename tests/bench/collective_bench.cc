@@ -5,7 +5,8 @@
 // (2 (n - 1) / n bytes a byte of an all-reduce). All-reduces are timed on each path
 // (worker/parallel/all_reduce_path.h, whose table this is for), those of a linear's output with the
 // summing of the pieces that down leaves for so many rows; and such a sum that is added to the
-// residual and normed, in one kernel for few rows or by rows for many, and in two.
+// residual and normed: in two kernels, and wherever the shape allows it in one, all rows on all
+// ranks or a share on each.
 //
 // collective_bench --help has the options.
 //
@@ -221,7 +222,7 @@ int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
   for (const int64_t kib : {10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10240, 40960}) {
     measure("all_reduce", kernels::awq::WholeOutput(data, 1, static_cast<int>(kib * 256)), data);
   }
-  for (const int rows : {1, 4, 8, 16, 64, 256, 2048}) {
+  for (const int rows : {1, 4, 6, 8, 16, 32, 64, 128, 256, 512, 2048}) {
     kernels::awq::LinearOutput part;
     part.rows = rows;
     part.outputs = kHidden;
@@ -236,10 +237,12 @@ int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
     const int64_t bytes = int64_t{rows} * kHidden * 4;
     report("linear_all_reduce_norm", "two_kernels", bytes,
            Measure(stream, [&] { return normed.InTwo(group, stream); }), all_reduce_factor);
+    group.PreferNormPath(NormPath::kScaled);
     if (normed.InOneKernel(group, stream).ok()) {
       report("linear_all_reduce_norm", "one_kernel", bytes,
              Measure(stream, [&] { return normed.InOneKernel(group, stream); }), all_reduce_factor);
     }
+    group.PreferNormPath(NormPath::kByRows);
     if (normed.ByRows(group, stream).ok()) {
       report("linear_all_reduce_norm", "by_rows", bytes,
              Measure(stream, [&] { return normed.ByRows(group, stream); }), all_reduce_factor);
@@ -258,7 +261,7 @@ int Run(int rank, int world_size, int64_t buffer_bytes, SharedTexts& texts) {
 constexpr char kUsage[] = R"(usage: collective_bench [options]
 Times the collectives of a step over the GPUs of a host, a process each; prints JSON.
   --ranks=2               on GPUs 0 and on
-  --buffer-mib=16         of each of a rank's peer buffers; larger sums go in turns
+  --buffer-mib=64         of each of a rank's peer buffers; larger sums go in turns
 )";
 
 }  // namespace
@@ -266,7 +269,7 @@ Times the collectives of a step over the GPUs of a host, a process each; prints 
 
 int main(int argc, char** argv) {
   int ranks = 2;
-  int64_t buffer_mib = 16;
+  int64_t buffer_mib = 64;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument.rfind("--ranks=", 0) == 0) {

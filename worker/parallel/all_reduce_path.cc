@@ -1,33 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/parallel/all_reduce_path.h"
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
 
-#include "kernels/awq/linear_output.h"
 #include "kernels/collective/peer_add_rms_norm.h"
 #include "kernels/collective/peer_all_reduce.h"
+#include "kernels/collective/peer_all_reduce_norm.h"
 
 namespace sluice::worker {
 namespace {
 
 using kernels::collective::PeerAlgorithm;
 
-// The largest sizes for which each is the fastest, in bytes, by tests/bench/collective_bench on
-// H200s of one host, 2026-11-26: of what a linear has left in pieces, as decode steps sum it, up to
-// 16 rows; beyond, of whole values; when all parts were not yet asked for together, and without the
-// norms that are part of one-shot sums now, both of which speak for one-shot. The buffers hold no
-// more than 8 MB of a two-shot sum; that it may go in turns is newer than the measurements.
+// In bytes of fp32, where the next way becomes the fastest by tests/bench/collective_bench on H200s
+// of one host, 2026-11-27: of whole values, and of what down leaves in pieces with the norm that
+// follows (docs/performance.md, "Sums over ranks"). At 40 MB two-shot sums and NCCL are even.
 struct Bounds {
   int world_size;
-  int64_t one_shot;
-  int64_t two_shot;
+  int64_t one_shot;  // up to here; then two-shot
+  int64_t two_shot;  // up to here; then NCCL
+  int64_t scaled;    // up to here; then apart
+  int64_t by_rows;   // from here on
 };
 constexpr int64_t kKiB = 1024;
 constexpr Bounds kBounds[] = {
-    {2, 5120 * kKiB, 8192 * kKiB},
-    {4, 384 * kKiB, 8192 * kKiB},
-    {8, 96 * kKiB, 8192 * kKiB},
+    {2, 5120 * kKiB, 16384 * kKiB, 2240 * kKiB, 2240 * kKiB},
+    {4, 384 * kKiB, 16384 * kKiB, 540 * kKiB, 1000 * kKiB},
+    {8, 96 * kKiB, 16384 * kKiB, 140 * kKiB, 1060 * kKiB},
 };
+
+const Bounds* BoundsOf(int world_size) {
+  const auto* const found = std::ranges::find(kBounds, world_size, &Bounds::world_size);
+  return found == std::end(kBounds) ? nullptr : found;
+}
 
 constexpr int64_t kVectorBytes = 16;
 
@@ -39,36 +46,45 @@ int64_t Capacity(PeerAlgorithm algorithm, int world_size, int64_t buffer_bytes) 
 
 AllReducePath ChooseAllReducePath(AllReduceMode mode, int world_size, int64_t count,
                                   int64_t buffer_bytes) {
-  if (mode == AllReduceMode::kNccl || count % 4 != 0 || count > std::numeric_limits<int>::max()) {
+  const Bounds* const bounds = BoundsOf(world_size);
+  if (mode == AllReduceMode::kNccl || bounds == nullptr || count % 4 != 0 ||
+      count > std::numeric_limits<int>::max()) {
     return AllReducePath::kNccl;
   }
-  for (const Bounds& bounds : kBounds) {
-    if (bounds.world_size != world_size) continue;
-    const int64_t bytes = count * int64_t{sizeof(float)};
-    const bool all = mode == AllReduceMode::kPeer;
-    if (bytes <= bounds.one_shot &&
-        count <= Capacity(PeerAlgorithm::kOneShot, world_size, buffer_bytes)) {
-      return AllReducePath::kOneShot;
-    }
-    if ((all || bytes <= bounds.two_shot) &&
-        Capacity(PeerAlgorithm::kTwoShot, world_size, buffer_bytes) > 0) {
-      return AllReducePath::kTwoShot;
-    }
+  const int64_t bytes = count * int64_t{sizeof(float)};
+  const bool all = mode == AllReduceMode::kPeer;
+  if (bytes <= bounds->one_shot &&
+      count <= Capacity(PeerAlgorithm::kOneShot, world_size, buffer_bytes)) {
+    return AllReducePath::kOneShot;
+  }
+  if ((all || bytes <= bounds->two_shot) &&
+      Capacity(PeerAlgorithm::kTwoShot, world_size, buffer_bytes) > 0) {
+    return AllReducePath::kTwoShot;
   }
   return AllReducePath::kNccl;
 }
 
-bool ChooseNormByRows(AllReduceMode mode, int world_size, int rows, int width,
-                      int64_t buffer_bytes) {
-  if (mode == AllReduceMode::kNccl || (world_size != 2 && world_size != 4 && world_size != 8)) {
-    return false;
+NormPath ChooseNormPath(AllReduceMode mode, const NormedSumShape& shape,
+                        std::optional<NormPath> preferred) {
+  const Bounds* const bounds = BoundsOf(shape.world_size);
+  if (mode == AllReduceMode::kNccl || bounds == nullptr || shape.width % 4 != 0) {
+    return NormPath::kApart;
   }
-  const int64_t count = int64_t{rows} * width;
+  const int64_t count = int64_t{shape.rows} * shape.width;
+  const int64_t bytes = count * int64_t{sizeof(float)};
+  const bool can_be_scaled =
+      kernels::collective::TakesPeerAllReduceNorm(shape.rows, shape.num_sms) &&
+      count <= Capacity(PeerAlgorithm::kOneShot, shape.world_size, shape.buffer_bytes);
+  const bool can_go_by_rows =
+      count <= std::numeric_limits<int>::max() &&
+      kernels::collective::TakesPeerAddRmsNorm(shape.world_size, shape.width,
+                                               shape.buffer_bytes / kVectorBytes);
   const bool scaled =
-      rows <= kernels::awq::kMaxScaledRows &&
-      ChooseAllReducePath(mode, world_size, count, buffer_bytes) == AllReducePath::kOneShot;
-  return !scaled &&
-         kernels::collective::TakesPeerAddRmsNorm(world_size, width, buffer_bytes / kVectorBytes);
+      preferred.has_value() ? preferred == NormPath::kScaled : bytes <= bounds->scaled;
+  if (can_be_scaled && scaled) return NormPath::kScaled;
+  const bool by_rows =
+      preferred.has_value() ? preferred == NormPath::kByRows : bytes >= bounds->by_rows;
+  return can_go_by_rows && by_rows ? NormPath::kByRows : NormPath::kApart;
 }
 
 }  // namespace sluice::worker

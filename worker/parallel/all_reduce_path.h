@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace sluice::worker {
 
@@ -35,9 +36,23 @@ enum class AllReducePath { kNccl, kOneShot, kTwoShot };
 AllReducePath ChooseAllReducePath(AllReduceMode mode, int world_size, int64_t count,
                                   int64_t buffer_bytes);
 
-// Whether a sum that is added to the residual and normed goes over peer memory by rows, in one
-// kernel (kernels/collective/peer_add_rms_norm.h), whatever ChooseAllReducePath says of the sum.
-bool ChooseNormByRows(AllReduceMode mode, int world_size, int rows, int width,
-                      int64_t buffer_bytes);
+// How a sum over ranks goes into the residual stream and is normed.
+enum class NormPath {
+  kApart,   // a sum, as ChooseAllReducePath says, then a norm on each rank
+  kScaled,  // in one kernel on each rank, but for a factor a row (peer_all_reduce_norm.h)
+  kByRows,  // in one kernel, each rank a share of the rows (peer_add_rms_norm.h)
+};
+
+struct NormedSumShape {
+  int world_size = 0;
+  int rows = 0;
+  int width = 0;
+  int num_sms = 0;           // of the rank that has the fewest
+  int64_t buffer_bytes = 0;  // of one of a rank's peer buffers
+};
+
+// preferred: taken where the shape allows it.
+NormPath ChooseNormPath(AllReduceMode mode, const NormedSumShape& shape,
+                        std::optional<NormPath> preferred = std::nullopt);
 
 }  // namespace sluice::worker

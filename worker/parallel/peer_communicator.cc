@@ -67,7 +67,6 @@ absl::Status PeerCommunicator::WaitReady() {
   SLUICE_RETURN_IF_ERROR(device::SetDevice(options_.device));
   SLUICE_RETURN_IF_ERROR(ToStatus(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
                                   "cudaStreamCreateWithFlags"));
-  SLUICE_ASSIGN_OR_RETURN(num_sms_, device::NumMultiprocessors(options_.device));
   SLUICE_RETURN_IF_ERROR(Meet());
   if (!ready_ && options_.mode == AllReduceMode::kPeer) {
     return absl::FailedPreconditionError(
@@ -99,7 +98,10 @@ absl::Status PeerCommunicator::Meet() {
   SLUICE_RETURN_IF_ERROR(Exchange(memory_ != nullptr ? memory_->card() : PeerCard{}, &cards));
   const bool possible = std::all_of(cards.begin(), cards.end(),
                                     [](const PeerCard& card) { return card.usable == 1; });
-  if (possible) why_not_.Update(memory_->Open(cards));
+  if (possible) {
+    num_sms_ = static_cast<int>(std::ranges::min(cards, {}, &PeerCard::num_sms).num_sms);
+    why_not_.Update(memory_->Open(cards));
+  }
   bool good = false;
   SLUICE_RETURN_IF_ERROR(All(possible && why_not_.ok(), &good));
   if (good) {
@@ -195,6 +197,16 @@ AllReducePath PeerCommunicator::PathOf(int64_t count) const {
   return ChooseAllReducePath(options_.mode, world_size(), count, options_.buffer_bytes);
 }
 
+NormPath PeerCommunicator::NormPathOf(int rows, int width) const {
+  if (!ready_) return NormPath::kApart;
+  return ChooseNormPath(options_.mode, {.world_size = world_size(),
+                                        .rows = rows,
+                                        .width = width,
+                                        .num_sms = num_sms_,
+                                        .buffer_bytes = options_.buffer_bytes},
+                        preferred_norm_path_);
+}
+
 absl::Status PeerCommunicator::AllReduceSum(float* data, int64_t count, cudaStream_t stream) {
   // A sum's values are counted in ints: more take NCCL.
   if (PathOf(count) == AllReducePath::kNccl) {
@@ -210,10 +222,7 @@ absl::Status PeerCommunicator::AllReduceLinear(const LinearOutput& part, float* 
 
 absl::StatusOr<std::optional<RowScale>> PeerCommunicator::AllReduceScaledNorm(
     const LinearOutput& part, const ScaledNorm& norm, cudaStream_t stream) {
-  if (PathOf(int64_t{part.rows} * part.outputs) != AllReducePath::kOneShot ||
-      !kernels::collective::TakesPeerAllReduceNorm(part.rows, num_sms_)) {
-    return std::nullopt;
-  }
+  if (NormPathOf(part.rows, part.outputs) != NormPath::kScaled) return std::nullopt;
   if (aborted_.load()) return absl::CancelledError("the collectives were aborted");
   SLUICE_RETURN_IF_ERROR(ToStatus(kernels::collective::RunPeerAllReduceNorm(
       {.group = memory_->group(), .part = part, .norm = norm, .num_sms = num_sms_}, stream)));
@@ -222,10 +231,7 @@ absl::StatusOr<std::optional<RowScale>> PeerCommunicator::AllReduceScaledNorm(
 
 absl::StatusOr<bool> PeerCommunicator::AllReduceAddRmsNorm(const kernels::norm::AddRmsNorm& norm,
                                                            cudaStream_t stream) {
-  if (!ready_ || !ChooseNormByRows(options_.mode, world_size(), norm.rows, norm.width,
-                                   options_.buffer_bytes)) {
-    return false;
-  }
+  if (NormPathOf(norm.rows, norm.width) != NormPath::kByRows) return false;
   if (aborted_.load()) return absl::CancelledError("the collectives were aborted");
   SLUICE_RETURN_IF_ERROR(ToStatus(kernels::collective::RunPeerAddRmsNorm(
       {.group = memory_->group(), .norm = norm, .num_sms = num_sms_}, stream)));

@@ -27,7 +27,7 @@ namespace sluice::worker {
 
 struct PeerOptions {
   AllReduceMode mode = AllReduceMode::kAuto;
-  int64_t buffer_bytes = int64_t{16} << 20;  // of each of the kPeerBuffers
+  int64_t buffer_bytes = int64_t{64} << 20;  // of each of the kPeerBuffers
   int device = 0;                            // CUDA ordinal of this rank
 };
 
@@ -47,11 +47,11 @@ class PeerCommunicator final : public DeviceCommunicator {
   absl::Status AllReduceSum(float* data, int64_t count, cudaStream_t stream) override;
   absl::Status AllReduceLinear(const kernels::awq::LinearOutput& part, float* out,
                                cudaStream_t stream) override;
-  // Where the sum goes all to all over peer memory, and rows are few.
+  // Where ChooseNormPath says so.
   absl::StatusOr<std::optional<kernels::awq::RowScale>> AllReduceScaledNorm(
       const kernels::awq::LinearOutput& part, const kernels::collective::ScaledNorm& norm,
       cudaStream_t stream) override;
-  // Where rows are many: all sums over peer memory that AllReduceScaledNorm leaves.
+  // Likewise.
   absl::StatusOr<bool> AllReduceAddRmsNorm(const kernels::norm::AddRmsNorm& norm,
                                            cudaStream_t stream) override;
   absl::Status GatherToRoot(const float* local, float* out, int64_t count,
@@ -69,6 +69,8 @@ class PeerCommunicator final : public DeviceCommunicator {
   // buffers hold it.
   absl::Status AllReduceOn(AllReducePath path, const kernels::awq::LinearOutput& part, float* out,
                            cudaStream_t stream);
+  // Which way norms take from now on, where their shape allows it: for benches and tests.
+  void PreferNormPath(NormPath path) { preferred_norm_path_ = path; }
   // Once WaitReady has returned.
   bool has_peers() const { return ready_; }
 
@@ -81,16 +83,19 @@ class PeerCommunicator final : public DeviceCommunicator {
   absl::Status All(bool own, bool* all);
   absl::Status TrySums();
   AllReducePath PathOf(int64_t count) const;
+  NormPath NormPathOf(int rows, int width) const;
 
   std::unique_ptr<DeviceCommunicator> target_;
   const PeerOptions options_;
 
   // Set in WaitReady, constant afterwards.
-  int num_sms_ = 0;
+  int num_sms_ = 0;     // of the rank that has the fewest
   bool ready_ = false;  // sums over peers work, on all ranks
   absl::Status why_not_;
   device::DeviceBuffer scratch_;
   cudaStream_t stream_ = nullptr;
+
+  std::optional<NormPath> preferred_norm_path_;
 
   std::mutex mutex_;
   std::atomic<bool> aborted_{false};    // set under mutex_

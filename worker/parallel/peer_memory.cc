@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/wire/status_macros.h"
 #include "worker/device/cuda_status.h"
+#include "worker/device/current_device.h"
 
 namespace sluice::worker {
 namespace {
@@ -69,6 +70,8 @@ absl::StatusOr<std::unique_ptr<PeerMemory>> PeerMemory::Allocate(int rank, int w
   Write(BootId(), card.boot_id);
   Write(ProcessName(), card.process);
   card.address = reinterpret_cast<uint64_t>(memory->buffers_.data());
+  SLUICE_ASSIGN_OR_RETURN(const int num_sms, device::NumMultiprocessors(memory->device_));
+  card.num_sms = static_cast<uint32_t>(num_sms);
   card.usable = 1;
 
   kernels::collective::PeerGroup& group = memory->group_;

@@ -23,6 +23,7 @@ namespace sluice::worker {
 // What a rank tells the others of its memory. Plain bytes; all zero: it has none.
 struct PeerCard {
   uint32_t usable;
+  uint32_t num_sms;           // multiprocessors of the GPU
   char boot_id[48];           // of the host
   char process[48];           // of the process, unlike any other's
   char bus_id[32];            // of the GPU

@@ -31,8 +31,9 @@ struct Operation {
   std::vector<NormedPart> parts;  // by rank
 };
 
-constexpr int kVectors = 32 * 1024;  // of a buffer: 16 rows of 5,120 values
-constexpr int kFewVectors = 3 * 64;  // sixteen rows of 32 values
+// Of a buffer. 2, 4 or 8 ranks: 34, 20 or 16 rows of 5,120 values, and 32, 20 or 16 of 32.
+constexpr int kVectors = 32 * 1024;
+constexpr int kFewVectors = 3 * 64;
 
 class PeerAddRmsNormTest : public PeerRanksTest {
  protected:
@@ -136,7 +137,8 @@ class PeerAddRmsNormTest : public PeerRanksTest {
 };
 
 TEST_P(PeerAddRmsNormTest, SumsAddsAndNormsRows) {
-  Check({{1, 8}, {3, 8, 2}, {1, 5120, 2}, {2, 5120}, {9, 520, 3}, {5, 1032}, {1, 10240}});
+  Check(
+      {{1, 8}, {3, 8, 2}, {1, 5120, 2}, {2, 5120}, {9, 520, 3}, {5, 1032}, {1, 10240}, {23, 264}});
 }
 
 TEST_P(PeerAddRmsNormTest, TakesTurnsWhereBuffersHoldNotAllRows) {
@@ -171,6 +173,23 @@ TEST_P(PeerAddRmsNormTest, NotANumberStaysOneOnAllRanks) {
   }
 }
 
+TEST_P(PeerAddRmsNormTest, EndsWhenItIsAborted) {
+  const Operation operation = Make({19, 64});
+  for (int rank = 1; rank < world(); ++rank) Enqueue(rank, operation);  // and rank 0 does not come
+  EXPECT_EQ(cudaStreamQuery(Of(1).stream), cudaErrorNotReady);
+  *static_cast<volatile int*>(abort_) = 1;
+  for (int rank = 1; rank < world(); ++rank) CheckCuda(cudaStreamSynchronize(Of(rank).stream));
+  // What comes after it ends at once, and nothing of it reaches a rank that may still wait.
+  const std::vector<float4> before = Of(0).buffer.ToHost();
+  const Operation next = Make({19, 64});
+  for (int rank = 1; rank < world(); ++rank) {
+    Enqueue(rank, next);
+    CheckCuda(cudaStreamSynchronize(Of(rank).stream));
+  }
+  const std::vector<float4> after = Of(0).buffer.ToHost();
+  EXPECT_EQ(std::memcmp(before.data(), after.data(), after.size() * sizeof(float4)), 0);
+}
+
 TEST_P(PeerAddRmsNormTest, RefusesWhatItCannotDo) {
   const Operation operation = Make({2, 64});
   const auto expect_refusal = [&](auto change) {
@@ -185,10 +204,10 @@ TEST_P(PeerAddRmsNormTest, RefusesWhatItCannotDo) {
   expect_refusal([](PeerAddRmsNorm& of) { of.norm.out += 1; });
   expect_refusal([](PeerAddRmsNorm& of) { of.num_sms = 0; });
   expect_refusal([](PeerAddRmsNorm& of) { of.group.world_size = 3; });
-  expect_refusal([this](PeerAddRmsNorm& of) { of.group.vectors = 24 * world() - 1; });
+  expect_refusal([this](PeerAddRmsNorm& of) { of.group.vectors = 24 * (world() - 1) - 1; });
   EXPECT_FALSE(TakesPeerAddRmsNorm(world(), 12, kVectors));
   EXPECT_FALSE(TakesPeerAddRmsNorm(world(), 10248, int64_t{1} << 20));
-  EXPECT_TRUE(TakesPeerAddRmsNorm(world(), 64, 24 * world()));
+  EXPECT_TRUE(TakesPeerAddRmsNorm(world(), 64, 24 * (world() - 1)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Worlds, PeerAddRmsNormTest, ::testing::Values(2, 4, 8));

@@ -162,7 +162,7 @@ constexpr int kReplays = 5;
 #else
 constexpr size_t kCounts[] = {1, 3, 5120, 5121, 640 * 1024, 2048 * 5120};
 constexpr int kRows[] = {1, 3, 16, 60};
-constexpr int kManyRows[] = {200, 1500};  // the latter in turns
+constexpr int kManyRows[] = {200, 5000};  // the latter in turns
 constexpr int kReplays = 50;
 #endif
 

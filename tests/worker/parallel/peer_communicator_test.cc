@@ -52,7 +52,7 @@ struct Rank {
 
 class PeerCommunicatorTest : public ::testing::Test {
  protected:
-  static constexpr size_t kFloats = (size_t{2} << 20) + 4;  // more than peers sum by themselves
+  static constexpr size_t kFloats = (size_t{4} << 20) + 4;  // more than peers sum by themselves
 
   PeerCommunicatorTest() {
     cuda_emulation::TheSettings().num_devices = 8;
@@ -281,12 +281,16 @@ TEST_F(PeerCommunicatorTest, OneKernelAddsAndNormsAsTwoDo) {
   }
 }
 
-TEST_F(PeerCommunicatorTest, RanksNormARowEachWhereRowsAreMany) {
+TEST_F(PeerCommunicatorTest, RanksNormAShareOfTheRowsEach) {
   const auto check = [](const Rank& self, int rows) {
     const NormedSum one(self, rows);
     one.Run();
     const std::vector<float> residual = one.Residual(), normed = one.Normed({});
     one.Reset();
+    self.group.PreferNormPath(NormPath::kByRows);
+    const auto scale = self.group.AllReduceScaledNorm(one.part, one.norm, self.stream);
+    ASSERT_TRUE(scale.ok()) << scale.status();
+    EXPECT_FALSE(scale->has_value());
     const auto taken = self.group.AllReduceAddRmsNorm(one.WholeNorm(), self.stream);
     ASSERT_TRUE(taken.ok()) << taken.status();
     ASSERT_TRUE(*taken);
@@ -305,33 +309,24 @@ TEST_F(PeerCommunicatorTest, RanksNormARowEachWhereRowsAreMany) {
 }
 
 TEST_F(PeerCommunicatorTest, OtherSumsAreLeftToTwoKernels) {
-  const auto refuses_scaled = [](const Rank& self, int rows) {
+  const auto refuses = [](const Rank& self, int rows) {
     const NormedSum one(self, rows);
     const auto scale = self.group.AllReduceScaledNorm(one.part, one.norm, self.stream);
     ASSERT_TRUE(scale.ok()) << scale.status();
     EXPECT_FALSE(scale->has_value()) << rows << " rows";
-    EXPECT_TRUE(one.Residual() == one.start) << "nothing was enqueued";
-  };
-  const auto refuses_whole = [](const Rank& self, int rows) {
-    const NormedSum one(self, rows);
     const auto taken = self.group.AllReduceAddRmsNorm(one.WholeNorm(), self.stream);
     ASSERT_TRUE(taken.ok()) << taken.status();
     EXPECT_FALSE(*taken) << rows << " rows";
     EXPECT_TRUE(one.Residual() == one.start) << "nothing was enqueued";
   };
-  const auto refuses = [&](const Rank& self, int rows) {
-    refuses_scaled(self, rows);
-    refuses_whole(self, rows);
-  };
-  Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses_whole(self, 4); });
   Run(2, AllReduceMode::kNccl, [&](const Rank& self) { refuses(self, 1); });
+  // More rows than blocks that run at once, on any rank, and few bytes.
   const int num_sms = cuda_emulation::TheSettings().num_sms;
   Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, num_sms + 1); });
-  cuda_emulation::TheSettings().num_sms = 132;
-  Run(2, AllReduceMode::kAuto,
-      [&](const Rank& self) { refuses_scaled(self, kernels::awq::kMaxScaledRows + 1); });
-  Run(8, AllReduceMode::kAuto, [&](const Rank& self) { refuses_scaled(self, 60); });  // two-shot
-  cuda_emulation::TheSettings().num_sms = num_sms;
+  Run(8, AllReduceMode::kAuto, [&](const Rank& self) {
+    self.group.PreferNormPath(NormPath::kApart);
+    refuses(self, 1);
+  });
   cuda_emulation::TheSettings().peer_access = false;
   Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, 1); });
 }
@@ -414,7 +409,7 @@ TEST(AllReducePathTest, IsAFunctionOfTheSize) {
   const auto choose = [](AllReduceMode mode, int world, int64_t count) {
     return ChooseAllReducePath(mode, world, count, kBuffer);
   };
-  constexpr int64_t kRow = 5120, kTwoMillion = int64_t{2} << 20;
+  constexpr int64_t kRow = 5120, kFourMillion = int64_t{4} << 20;
   EXPECT_EQ(choose(AllReduceMode::kAuto, 2, 256 * kRow), kOneShot);
   EXPECT_EQ(choose(AllReduceMode::kAuto, 2, 257 * kRow), kTwoShot);
   EXPECT_EQ(choose(AllReduceMode::kAuto, 4, 16 * kRow), kOneShot);
@@ -423,8 +418,8 @@ TEST(AllReducePathTest, IsAFunctionOfTheSize) {
   EXPECT_EQ(choose(AllReduceMode::kAuto, 8, 8 * kRow), kTwoShot);
   for (const int world : {2, 4, 8}) {
     EXPECT_EQ(choose(AllReduceMode::kAuto, world, 5120), kOneShot);
-    EXPECT_EQ(choose(AllReduceMode::kAuto, world, kTwoMillion), kTwoShot);
-    EXPECT_EQ(choose(AllReduceMode::kAuto, world, kTwoMillion + 4), kNccl);
+    EXPECT_EQ(choose(AllReduceMode::kAuto, world, kFourMillion), kTwoShot);
+    EXPECT_EQ(choose(AllReduceMode::kAuto, world, kFourMillion + 4), kNccl);
     EXPECT_EQ(choose(AllReduceMode::kAuto, world, 8192 * 5120), kNccl);
     EXPECT_EQ(choose(AllReduceMode::kNccl, world, 5120), kNccl);
     EXPECT_EQ(choose(AllReduceMode::kAuto, world, 5121), kNccl) << "no multiple of 4";
@@ -442,6 +437,49 @@ TEST(AllReducePathTest, IsAFunctionOfTheSize) {
     }
     EXPECT_EQ(ChooseAllReducePath(AllReduceMode::kPeer, world, 8, 16), kNccl) << "no buffers";
   }
+}
+
+TEST(NormPathTest, IsAFunctionOfTheShape) {
+  constexpr int64_t kBuffer = int64_t{64} << 20;
+  using enum NormPath;
+  NormedSumShape shape = {.world_size = 2, .rows = 0, .width = 5120, .num_sms = 132, .buffer_bytes = kBuffer};
+  const auto choose = [&](int world, int rows, AllReduceMode mode = AllReduceMode::kAuto) {
+    shape.world_size = world;
+    shape.rows = rows;
+    return ChooseNormPath(mode, shape);
+  };
+  for (const int world : {2, 4, 8}) {
+    EXPECT_EQ(choose(world, 1), kScaled);
+    EXPECT_EQ(choose(world, 256), kByRows);
+    EXPECT_EQ(choose(world, 100'000), kByRows) << "in turns";
+    EXPECT_EQ(choose(world, 1, AllReduceMode::kNccl), kApart);
+    EXPECT_EQ(choose(world, 256, AllReduceMode::kNccl), kApart);
+    EXPECT_EQ(choose(world, 500'000), kApart) << "more than an int counts";
+  }
+  EXPECT_EQ(choose(2, 111), kScaled);
+  EXPECT_EQ(choose(2, 112), kScaled);
+  EXPECT_EQ(choose(2, 113), kByRows);
+  EXPECT_EQ(choose(4, 27), kScaled);
+  EXPECT_EQ(choose(4, 28), kApart);
+  EXPECT_EQ(choose(4, 50), kByRows);
+  EXPECT_EQ(choose(8, 7), kScaled);
+  EXPECT_EQ(choose(8, 8), kApart);
+  EXPECT_EQ(choose(8, 53), kByRows);
+  EXPECT_EQ(choose(3, 1), kApart);
+  const NormedSumShape fits = {
+      .world_size = 4, .rows = 100, .width = 5120, .num_sms = 132, .buffer_bytes = kBuffer};
+  const auto prefer = [&](NormPath path, auto change) {
+    NormedSumShape changed = fits;
+    change(changed);
+    return ChooseNormPath(AllReduceMode::kAuto, changed, path);
+  };
+  const auto no_change = [](NormedSumShape&) {};
+  for (const NormPath path : {kApart, kScaled, kByRows}) EXPECT_EQ(prefer(path, no_change), path);
+  EXPECT_EQ(prefer(kScaled, [](NormedSumShape& of) { of.num_sms = 99; }), kApart);
+  EXPECT_EQ(prefer(kScaled, [](NormedSumShape& of) { of.rows = 129; }), kApart);
+  EXPECT_EQ(prefer(kScaled, [](NormedSumShape& of) { of.buffer_bytes = 1 << 20; }), kApart);
+  EXPECT_EQ(prefer(kByRows, [](NormedSumShape& of) { of.width = 5124; }), kApart);
+  EXPECT_EQ(prefer(kByRows, [](NormedSumShape& of) { of.buffer_bytes = 1 << 16; }), kApart);
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ inline bool HasDevices(int tp_size) {
   return kEmulated ? count > 0 : count >= tp_size;
 }
 
+// Rows of a step whose norms a rank makes for all; on GPUs their bytes decide.
+inline constexpr int kByRowsFrom = kEmulated ? 200 : 0;
+
 class CudaGroup {
  public:
   // options.device_index is chosen here.
@@ -45,7 +48,7 @@ class CudaGroup {
     EXPECT_TRUE(folder.ok()) << folder.status();
 #ifdef SLUICE_CUDA_EMULATED
     // Ranks sum and norm in one kernel for as many rows as there are multiprocessors: enough for
-    // the linears of few rows and of more.
+    // the linears of few rows and of more. Then apart, and from kByRowsFrom on by rows.
     cuda_emulation::TheSettings().num_sms = tp_size == 1 ? 4 : 16;
 #endif
     MakeCommunicators(tp_size);
@@ -62,15 +65,18 @@ class CudaGroup {
           return std::unique_ptr<Executor>(*std::move(executor));
         });
     const std::string sums = communicators_.by_rank[0]->Describe();
-    const bool over_peers = sums.find("the GPUs' peer memory") != std::string::npos;
-    EXPECT_TRUE(over_peers == (tp_size > 1) || !kEmulated) << sums;
+    over_peers_ = sums.find("the GPUs' peer memory") != std::string::npos;
+    EXPECT_TRUE(over_peers_ == (tp_size > 1) || !kEmulated) << sums;
     // Each size of a decode step has run to be captured.
-    EXPECT_EQ(rank0_->num_normed() > 0, over_peers) << "norms that are part of sums";
+    EXPECT_EQ(rank0_->num_scaled() > 0, over_peers_) << "norms that are part of sums";
   }
   CudaGroup(const CudaGroup&) = delete;
   CudaGroup& operator=(const CudaGroup&) = delete;
 
   ExecutorGroup& group() { return *group_; }
+  bool over_peers() const { return over_peers_; }
+  // Between steps.
+  int num_by_rows() const { return rank0_->num_by_rows(); }
 
  private:
   void MakeCommunicators(int tp_size) {
@@ -81,7 +87,7 @@ class CudaGroup {
 #endif
     ASSERT_TRUE(communicators.ok()) << communicators.status();
     for (auto& communicator : *communicators) {
-      auto counter = std::make_unique<NormCounter>(std::move(communicator));
+      auto counter = std::make_unique<NormCounter>(std::move(communicator), kByRowsFrom);
       if (rank0_ == nullptr) rank0_ = counter.get();
       communicators_.by_rank.push_back(std::move(counter));
     }
@@ -94,6 +100,7 @@ class CudaGroup {
   };
   Communicators communicators_;
   const NormCounter* rank0_ = nullptr;  // among them
+  bool over_peers_ = false;
   std::unique_ptr<ExecutorGroup> group_;
 };
 

@@ -187,11 +187,12 @@ class CudaParityTest : public ::testing::TestWithParam<Case> {
           std::make_unique<CudaGroup>(GetParam().folder(GetParam().tp_size), CudaOptions());
     }
     cpu_ = sides.cpu.get();
-    cuda_ = &sides.cuda->group();
+    cuda_group_ = sides.cuda.get();
   }
   static void TearDownTestSuite() { sides_.clear(); }
   ExecutorGroup* cpu() { return cpu_; }
-  ExecutorGroup* cuda() { return cuda_; }
+  ExecutorGroup* cuda() { return &cuda_group_->group(); }
+  const CudaGroup& cuda_group() const { return *cuda_group_; }
 
  private:
   // A test leaves no row behind, so the tests of one case share what took long to load.
@@ -201,7 +202,7 @@ class CudaParityTest : public ::testing::TestWithParam<Case> {
   };
   static inline std::map<std::string, Sides> sides_;
   ExecutorGroup* cpu_ = nullptr;
-  ExecutorGroup* cuda_ = nullptr;
+  CudaGroup* cuda_group_ = nullptr;
 };
 
 TEST_P(CudaParityTest, PrefillIsTheCpusOwn) {
@@ -214,6 +215,10 @@ TEST_P(CudaParityTest, PrefillIsTheCpusOwn) {
     const Difference difference = Compare(expected, ScorePrompt(cuda(), prompt, chunk),
                                           /*same_ids=*/true, GetParam().logit_error);
     Report("prefill", GetParam().name, GetParam().tp_size, GetParam().logit_error, difference);
+  }
+  const bool many_bytes = kEmulated || GetParam().dummy_weights;
+  if (many_bytes && cuda_group().over_peers()) {
+    EXPECT_GT(cuda_group().num_by_rows(), 0);
   }
 }
 
