@@ -43,8 +43,9 @@ ABSL_FLAG(int, tp_size, 1,
           "Tensor-parallel ranks, one process each. Must divide the model's heads and 128-groups.");
 ABSL_FLAG(
     std::string, all_reduce, "auto",
-    "How ranks on GPUs sum: auto, small sums over the GPUs' peer memory and large ones through "
-    "NCCL; nccl; or peer, which refuses to start where GPUs do not reach each other's memory.");
+    "How ranks on GPUs sum: auto, over the GPUs' peer memory or through NCCL, whichever is faster "
+    "for a size; nccl; or peer, which refuses to start where GPUs do not reach each other's "
+    "memory.");
 ABSL_FLAG(int, rank, -1,
           "Run as this one rank of a group. Below 0: launch all ranks of the group on this host.");
 ABSL_FLAG(std::string, leader, "", "host:port of rank 0, for a rank above 0.");

@@ -6,6 +6,7 @@
 #include "kernels/attention/decode_merge.cuh"
 #include "kernels/attention/decode_units.cuh"
 #include "kernels/device/async_copy.cuh"
+#include "kernels/device/bf16.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
 

@@ -9,6 +9,7 @@
 #include "kernels/attention/prefill_items.cuh"
 #include "kernels/attention/prefill_pieces.h"
 #include "kernels/attention/prefill_softmax.cuh"
+#include "kernels/device/bf16.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/mma.cuh"
 #include "kernels/device/named_barrier.cuh"

@@ -39,11 +39,6 @@ struct Norm {
   float eps;
 };
 
-__device__ uint32_t Pair(float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<const uint32_t*>(&pair);
-}
-
 // Sums, adds and norms one of this rank's rows, and sends it to the others. sums: where their parts
 // come in. normed: where normed rows begin.
 template <int kWorld>
@@ -84,8 +79,8 @@ __device__ void NormRow(Turn& turn, const awq::LinearOutput& part, const Norm& n
       const float4 weight = device::LoadConstant4Bf16(norm.weight + 8 * octet + 4 * side);
       y[side] = device::Product(weight, device::Scaled(x[k][side], factor));
     }
-    const uint4 eight = {Pair(y[0].x, y[0].y), Pair(y[0].z, y[0].w), Pair(y[1].x, y[1].y),
-                         Pair(y[1].z, y[1].w)};
+    const uint4 eight = {device::PackBf16(y[0].x, y[0].y), device::PackBf16(y[0].z, y[0].w),
+                         device::PackBf16(y[1].x, y[1].y), device::PackBf16(y[1].z, y[1].w)};
     out[octet] = eight;
 #pragma unroll
     for (int step = 1; step < kWorld; ++step) {  // not all to the same rank at once
@@ -145,13 +140,16 @@ LaunchResult RunPeerAddRmsNorm(const PeerAddRmsNorm& operation, cudaStream_t str
     return InvalidArguments("norm over peers: a part of the residual's shape is needed");
   }
   if (!TakesPeerAddRmsNorm(group.world_size, norm.width, group.vectors)) {
-    return InvalidArguments("norm over peers: the width is no multiple of 8, or too large");
+    return InvalidArguments("norm over peers: a width, buffers or ranks that it is not for");
   }
   const LaunchResult checked = CheckPart(*norm.delta, operation.num_sms);
   if (!checked.ok()) return checked;
-  if (reinterpret_cast<uintptr_t>(norm.residual) % 16 != 0 ||
-      reinterpret_cast<uintptr_t>(norm.out) % 16 != 0) {
-    return InvalidArguments("norm over peers: residual and out must be aligned to 16 bytes");
+  if (norm.residual == nullptr || norm.weight == nullptr || norm.out == nullptr) {
+    return InvalidArguments("norm over peers: residual, weight and out are needed");
+  }
+  if (!IsAligned(norm.residual, 16) || !IsAligned(norm.out, 16) || !IsAligned(norm.weight, 8)) {
+    return InvalidArguments(
+        "norm over peers: residual and out must be aligned to 16 bytes, the weight to 8");
   }
   const auto most =
       static_cast<int>(std::min<int64_t>(MostRows(group.world_size, norm.width, group.vectors),

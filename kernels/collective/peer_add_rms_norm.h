@@ -5,7 +5,7 @@
 // nobody norms what another one does, and there is one pass over memory instead of three.
 //
 // A rank's residual then holds the sum in its own rows alone: whatever adds to it in the same step
-// has as many rows, and goes this way too.
+// has as many rows of the same width, and goes this way too, with buffers of the same size.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -19,12 +19,14 @@ namespace sluice::kernels::collective {
 struct PeerAddRmsNorm {
   PeerGroup group;
   // delta is this rank's part, and given; width a multiple of 8, at most 10,240; residual and out
-  // aligned to 16 bytes. The sum is in the order of the ranks, out the same bits on all of them.
+  // aligned to 16 bytes, weight to 8. The sum is in the order of the ranks, out the same bits on
+  // all of them.
   norm::AddRmsNorm norm;
   int num_sms = 0;  // of this device; at most so many blocks, which all run at once
 };
 
-// Whether buffers of so many vectors hold a row of each rank's at a time.
+// Whether rows of this width are for this kernel, and buffers of so many vectors hold one of each
+// rank's at a time.
 bool TakesPeerAddRmsNorm(int world_size, int width, int64_t vectors);
 
 // As RunPeerAllReduce; in turns, one kernel each, where the buffers do not hold all rows. All ranks

@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
                            Sendable(AwaitSum<kWorld>(turn, received + i, share)));
   }
   AwaitEach<kGathered>(turn, received + sums, vectors,
-                       [&](int i, uint4 sum) { out[begin + i] = AsFloats(sum); });
+                       [&](int i, uint4 sum) { out[begin + i] = BitsAsFloats(sum); });
 }
 
 struct Shape {
@@ -95,7 +95,7 @@ LaunchResult RunPeerAllReduce(const PeerAllReduce& operation, cudaStream_t strea
   const LaunchResult checked =
       CheckPeerSum(operation.group, operation.algorithm, part, operation.num_sms);
   if (!checked.ok()) return checked;
-  if (reinterpret_cast<uintptr_t>(operation.out) % 16 != 0) {
+  if (!IsAligned(operation.out, 16)) {
     return InvalidArguments("all-reduce over peers: the sum must be aligned to 16 bytes");
   }
   const auto vectors = static_cast<int>(int64_t{part.rows} * part.outputs / 4);

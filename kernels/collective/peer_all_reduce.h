@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums over the GPUs of one host: every rank runs the same kernel, which writes its part straight
 // into the other ranks' memory and takes theirs from its own. Made for the kilobytes of a
-// decode step, up to a few megabytes of many rows, where a library's handshakes cost as much as the
+// decode step, up to some megabytes of many rows, where a library's handshakes cost as much as the
 // bytes. What a linear has left in pieces is added up on the way.
 //
 // There are no flags. A buffer is filled with one bit pattern that no sent value has (kAbsent), and

@@ -74,10 +74,6 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   if (own == 0 && thread >= parts.count && thread < awq::kRowParts) row_squares[thread] = 0.0f;
 }
 
-bool IsAligned(const void* pointer, uintptr_t bytes) {
-  return reinterpret_cast<uintptr_t>(pointer) % bytes == 0;
-}
-
 // Small blocks while there are multiprocessors for them: a row's then find room, as they are
 // launched, beside a small linear's (docs/kernels.md, "Chained kernels").
 Parts PartsFor(const awq::LinearOutput& part, int num_sms) {

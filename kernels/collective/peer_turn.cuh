@@ -42,7 +42,7 @@ __device__ inline uint4 Sendable(float4 value) {
                         __float_as_uint(value.z), __float_as_uint(value.w)});
 }
 
-__device__ inline float4 AsFloats(uint4 value) {
+__device__ inline float4 BitsAsFloats(uint4 value) {
   return {__uint_as_float(value.x), __uint_as_float(value.y), __uint_as_float(value.z),
           __uint_as_float(value.w)};
 }
@@ -144,7 +144,7 @@ struct Awaited {
     }
   }
 
-  __device__ float4 operator[](int i) const { return AsFloats(seen[i]); }
+  __device__ float4 operator[](int i) const { return BitsAsFloats(seen[i]); }
 
  private:
   __device__ bool IsAnyAbsent() const {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Four neighbouring bf16 values to and from fp32, 8 bytes at a time.
+// Neighbouring bf16 values to and from fp32.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -24,12 +24,15 @@ __device__ inline float4 LoadConstant4Bf16(const __nv_bfloat16* from) {
   return AsFloats(__ldg(reinterpret_cast<const uint2*>(from)));
 }
 
-// Rounds to nearest even. to: aligned to 8 bytes.
+// Rounds to nearest even; low in the low half.
+__device__ inline uint32_t PackBf16(float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+
+// to: aligned to 8 bytes.
 __device__ inline void Store4Bf16(__nv_bfloat16* to, float4 value) {
-  const __nv_bfloat162 low = __floats2bfloat162_rn(value.x, value.y);
-  const __nv_bfloat162 high = __floats2bfloat162_rn(value.z, value.w);
-  *reinterpret_cast<uint2*>(to) = {*reinterpret_cast<const uint32_t*>(&low),
-                                   *reinterpret_cast<const uint32_t*>(&high)};
+  *reinterpret_cast<uint2*>(to) = {PackBf16(value.x, value.y), PackBf16(value.z, value.w)};
 }
 
 }  // namespace sluice::kernels::device

@@ -53,10 +53,4 @@ __device__ inline uint32_t TransposeMatrix(uint32_t in) {
   return out;
 }
 
-// low in the low half.
-__device__ inline uint32_t PackBf16(float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<const uint32_t*>(&pair);
-}
-
 }  // namespace sluice::kernels::device

@@ -9,8 +9,9 @@
 namespace sluice::kernels::norm {
 namespace {
 
-constexpr int kMaxThreads = 640;  // so that registers hold all pieces that are under way
-constexpr int kFewVectors = 2, kManyVectors = 4;  // of four values, a thread: to a width of 5,120
+// So that registers hold all pieces that are under way, up to a width of 5,120.
+constexpr int kMaxThreads = 640;
+constexpr int kFewVectors = 2, kManyVectors = 4;  // of four values, a thread
 constexpr int kMaxWidth = 4 * kManyVectors * kMaxThreads;
 
 struct Row {

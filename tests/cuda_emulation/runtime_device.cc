@@ -127,7 +127,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   if (!IsDevice(device)) return Report(cudaErrorInvalidDevice);
   switch (attribute) {
     case cudaDevAttrMultiProcessorCount:
-      *value = TheSettings().num_sms;
+      *value = TheSettings().NumSmsOf(device);
       return cudaSuccess;
     case cudaDevAttrL2CacheSize:
       *value = kL2Bytes;
@@ -190,7 +190,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->warpSize = kWarpLanes;
   properties->maxThreadsPerBlock = kMaxBlockThreads;
   properties->major = 9;
-  properties->multiProcessorCount = TheSettings().num_sms;
+  properties->multiProcessorCount = TheSettings().NumSmsOf(device);
   properties->l2CacheSize = kL2Bytes;
   properties->pciBusID = device;
   return cudaSuccess;

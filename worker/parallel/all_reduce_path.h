@@ -51,7 +51,7 @@ struct NormedSumShape {
   int64_t buffer_bytes = 0;  // of one of a rank's peer buffers
 };
 
-// preferred: taken where the shape allows it.
+// preferred: taken where the shape allows it, else apart.
 NormPath ChooseNormPath(AllReduceMode mode, const NormedSumShape& shape,
                         std::optional<NormPath> preferred = std::nullopt);
 

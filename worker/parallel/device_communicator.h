@@ -55,8 +55,8 @@ class DeviceCommunicator {
   // do to the bit, and norm.out becomes the RMSNorm of that without its factor: what the next
   // linear reads, whose output is then to be multiplied as the returned scale says: it points into
   // norm.squares (of awq::kMaxScaledRows rows) and holds until they are written again. Nothing was
-  // enqueued where nothing is returned: the sum is to be had from AllReduceLinear, next, and the
-  // norm is the caller's. Ranks may differ in that, if all ask for it.
+  // enqueued where nothing is returned, on all ranks alike: AllReduceAddRmsNorm may do it, else the
+  // sum is to be had from AllReduceLinear, and the norm is the caller's.
   virtual absl::StatusOr<std::optional<kernels::awq::RowScale>> AllReduceScaledNorm(
       const kernels::awq::LinearOutput& part, const kernels::collective::ScaledNorm& norm,
       cudaStream_t stream);
@@ -64,7 +64,7 @@ class DeviceCommunicator {
   // norm.delta is this rank's part: the sum over ranks of it is added to the residual, and norm.out
   // becomes the norm on every rank, but the residual in a share of the rows only. So all that is
   // added to it in a step has as many rows; then either all goes this way or nothing does. Returns
-  // whether it did: if not, nothing was enqueued.
+  // whether it did, the same on all ranks: if not, nothing was enqueued.
   virtual absl::StatusOr<bool> AllReduceAddRmsNorm(const kernels::norm::AddRmsNorm& norm,
                                                    cudaStream_t stream);
 

@@ -199,11 +199,12 @@ AllReducePath PeerCommunicator::PathOf(int64_t count) const {
 
 NormPath PeerCommunicator::NormPathOf(int rows, int width) const {
   if (!ready_) return NormPath::kApart;
-  return ChooseNormPath(options_.mode, {.world_size = world_size(),
-                                        .rows = rows,
-                                        .width = width,
-                                        .num_sms = num_sms_,
-                                        .buffer_bytes = options_.buffer_bytes},
+  return ChooseNormPath(options_.mode,
+                        {.world_size = world_size(),
+                         .rows = rows,
+                         .width = width,
+                         .num_sms = num_sms_,
+                         .buffer_bytes = options_.buffer_bytes},
                         preferred_norm_path_);
 }
 
@@ -266,7 +267,9 @@ std::string PeerCommunicator::Describe() const {
     return absl::StrCat("sums over ranks go through NCCL alone; GPUs share no memory: ",
                         why_not_.message());
   }
-  return "sums over ranks go through the GPUs' peer memory while they are small, else through NCCL";
+  if (options_.mode == AllReduceMode::kPeer)
+    return "sums over ranks go through the GPUs' peer memory";
+  return "sums over ranks go through the GPUs' peer memory, the largest through NCCL";
 }
 
 }  // namespace sluice::worker

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // PeerCommunicator: the collectives of a group whose GPUs may reach each other's memory. It sums
-// over that memory where the size is small enough to gain by it, and leaves everything else to
+// over that memory wherever that is faster, and leaves the largest sums and everything else to
 // another communicator (NCCL's), over which the ranks also exchange what they need to know of each
 // other. Where the memory cannot be had on every rank, all of it goes that way.
 //

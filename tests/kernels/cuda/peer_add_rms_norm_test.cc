@@ -95,7 +95,8 @@ class PeerAddRmsNormTest : public PeerRanksTest {
       CheckCuda(cudaStreamSynchronize(Of(rank).stream));
       residuals.push_back(operation.parts[static_cast<size_t>(rank)].residual->ToHost());
       outs.push_back(operation.parts[static_cast<size_t>(rank)].out->ToHost());
-      EXPECT_EQ(std::memcmp(outs.back().data(), outs.front().data(), columns * 2), 0);
+      const size_t bytes = outs.back().size() * sizeof(__nv_bfloat16);
+      EXPECT_EQ(std::memcmp(outs.back().data(), outs.front().data(), bytes), 0);
     }
     for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
       const size_t at = row * columns;
@@ -158,10 +159,44 @@ TEST_P(PeerAddRmsNormTest, RanksNeedNotKeepStep) {
   for (const Operation& operation : operations) Expect(operation);
 }
 
+TEST_P(PeerAddRmsNormTest, TakesTurnsAtTheBuffersWithPlainSums) {
+  using Sums = std::vector<std::unique_ptr<DeviceArray<float>>>;  // by rank
+  std::vector<Operation> operations;
+  std::vector<Sums> sums;
+  for (const Case& of : {Case{9, 64, 2}, Case{1, 64}, Case{20, 32}, Case{7, 128, 2}}) {
+    operations.push_back(Make(of));
+    Sums& own = sums.emplace_back();
+    for (int rank = 0; rank < world(); ++rank) {
+      own.push_back(std::make_unique<DeviceArray<float>>(operations.back().start.size()));
+    }
+  }
+  CheckCuda(cudaDeviceSynchronize());
+  for (int rank = 0; rank < world(); ++rank) {
+    for (size_t i = 0; i < operations.size(); ++i) {
+      Enqueue(rank, operations[i]);
+      const auto index = static_cast<size_t>(rank);
+      const LaunchResult result = RunPeerAllReduce(
+          {.group = Of(rank).group,
+           .algorithm = i % 2 == 0 ? PeerAlgorithm::kTwoShot : PeerAlgorithm::kOneShot,
+           .part = operations[i].parts[index].linear,
+           .out = sums[i][index]->get(),
+           .num_sms = std::max(1, NumSms() / world())},
+          Of(rank).stream);
+      ASSERT_TRUE(result.ok()) << result.problem << ": " << cudaGetErrorString(result.error);
+    }
+  }
+  for (size_t i = 0; i < operations.size(); ++i) {
+    Expect(operations[i]);
+    for (const auto& sum : sums[i]) EXPECT_EQ(sum->ToHost(), SumOverRanks(operations[i].parts));
+  }
+}
+
 TEST_P(PeerAddRmsNormTest, NotANumberStaysOneOnAllRanks) {
   const Operation operation = Make({2, 64});
   // In a row of all bits, which stand for what has not come, and so in its norm.
-  CheckCuda(cudaMemset(operation.parts[1].values->get() + 64, 0xff, 64 * sizeof(float)));
+  for (const NormedPart& part : operation.parts) {
+    CheckCuda(cudaMemset(part.values->get() + 64, 0xff, 64 * sizeof(float)));
+  }
   CheckCuda(cudaDeviceSynchronize());
   for (int rank = 0; rank < world(); ++rank) Enqueue(rank, operation);
   for (int rank = 0; rank < world(); ++rank) {
@@ -202,6 +237,8 @@ TEST_P(PeerAddRmsNormTest, RefusesWhatItCannotDo) {
   expect_refusal([](PeerAddRmsNorm& of) { of.norm.width = 56; });
   expect_refusal([](PeerAddRmsNorm& of) { of.norm.residual += 1; });
   expect_refusal([](PeerAddRmsNorm& of) { of.norm.out += 1; });
+  expect_refusal([](PeerAddRmsNorm& of) { of.norm.out = nullptr; });
+  expect_refusal([](PeerAddRmsNorm& of) { of.norm.weight += 1; });
   expect_refusal([](PeerAddRmsNorm& of) { of.num_sms = 0; });
   expect_refusal([](PeerAddRmsNorm& of) { of.group.world_size = 3; });
   expect_refusal([this](PeerAddRmsNorm& of) { of.group.vectors = 24 * (world() - 1) - 1; });

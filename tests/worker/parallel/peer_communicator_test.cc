@@ -321,8 +321,12 @@ TEST_F(PeerCommunicatorTest, OtherSumsAreLeftToTwoKernels) {
   };
   Run(2, AllReduceMode::kNccl, [&](const Rank& self) { refuses(self, 1); });
   // More rows than blocks that run at once, on any rank, and few bytes.
-  const int num_sms = cuda_emulation::TheSettings().num_sms;
+  auto& settings = cuda_emulation::TheSettings();
+  const int num_sms = settings.num_sms;
   Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, num_sms + 1); });
+  settings.fewer_sms_each = 1;
+  Run(2, AllReduceMode::kAuto, [&](const Rank& self) { refuses(self, num_sms); });
+  settings.fewer_sms_each = 0;
   Run(8, AllReduceMode::kAuto, [&](const Rank& self) {
     self.group.PreferNormPath(NormPath::kApart);
     refuses(self, 1);
@@ -400,6 +404,9 @@ TEST_F(PeerCommunicatorTest, AbortEndsASumWhosePeerIsMissing) {
     const NormedSum one(self, 1);
     EXPECT_EQ(self.group.AllReduceScaledNorm(one.part, one.norm, self.stream).status().code(),
               absl::StatusCode::kCancelled);
+    self.group.PreferNormPath(NormPath::kByRows);
+    EXPECT_EQ(self.group.AllReduceAddRmsNorm(one.WholeNorm(), self.stream).status().code(),
+              absl::StatusCode::kCancelled);
   });
 }
 
@@ -410,9 +417,9 @@ TEST(AllReducePathTest, IsAFunctionOfTheSize) {
     return ChooseAllReducePath(mode, world, count, kBuffer);
   };
   constexpr int64_t kRow = 5120, kFourMillion = int64_t{4} << 20;
-  EXPECT_EQ(choose(AllReduceMode::kAuto, 2, 256 * kRow), kOneShot);
-  EXPECT_EQ(choose(AllReduceMode::kAuto, 2, 257 * kRow), kTwoShot);
-  EXPECT_EQ(choose(AllReduceMode::kAuto, 4, 16 * kRow), kOneShot);
+  EXPECT_EQ(choose(AllReduceMode::kAuto, 2, 128 * kRow), kOneShot);
+  EXPECT_EQ(choose(AllReduceMode::kAuto, 2, 129 * kRow), kTwoShot);
+  EXPECT_EQ(choose(AllReduceMode::kAuto, 4, 12 * kRow), kOneShot);
   EXPECT_EQ(choose(AllReduceMode::kAuto, 4, 32 * kRow), kTwoShot);
   EXPECT_EQ(choose(AllReduceMode::kAuto, 8, 4 * kRow), kOneShot);
   EXPECT_EQ(choose(AllReduceMode::kAuto, 8, 8 * kRow), kTwoShot);
@@ -442,7 +449,8 @@ TEST(AllReducePathTest, IsAFunctionOfTheSize) {
 TEST(NormPathTest, IsAFunctionOfTheShape) {
   constexpr int64_t kBuffer = int64_t{64} << 20;
   using enum NormPath;
-  NormedSumShape shape = {.world_size = 2, .rows = 0, .width = 5120, .num_sms = 132, .buffer_bytes = kBuffer};
+  NormedSumShape shape = {
+      .world_size = 2, .rows = 0, .width = 5120, .num_sms = 132, .buffer_bytes = kBuffer};
   const auto choose = [&](int world, int rows, AllReduceMode mode = AllReduceMode::kAuto) {
     shape.world_size = world;
     shape.rows = rows;

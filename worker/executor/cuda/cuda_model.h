@@ -79,12 +79,14 @@ class CudaModel {
             DeviceCommunicator* communicator);
 
   absl::Status Embed(const DeviceStep& step, cudaStream_t stream);
-  // Adds delta (may be null) to the residual and leaves its norm in normed.
+  // What adds delta (may be null) to the residual and leaves its norm in normed.
   kernels::norm::AddRmsNorm NormOf(const kernels::awq::LinearOutput* delta,
                                    const __nv_bfloat16* weight, int rows) const;
+  // Does it on this rank.
   absl::Status Norm(const kernels::awq::LinearOutput* delta, const __nv_bfloat16* weight, int rows,
                     cudaStream_t stream);
-  // The same of what o or down has left, summed over ranks.
+  // The same of what o or down has left, summed over ranks. The residual may then hold the sum in
+  // this rank's share of the rows alone (DeviceCommunicator::AllReduceAddRmsNorm): read normed.
   absl::Status SumNorm(const kernels::awq::LinearOutput& part, const __nv_bfloat16* weight,
                        cudaStream_t stream);
   // The same for a linear, which may get it without its factors: where the ranks' sum does all of

@@ -122,8 +122,4 @@ inline uint32_t TransposeMatrix(uint32_t in,
   return in;
 }
 
-inline uint32_t PackBf16(float low, float high) {
-  return std::bit_cast<uint32_t>(__floats2bfloat162_rn(low, high));
-}
-
 }  // namespace sluice::kernels::device
