@@ -21,7 +21,7 @@ EDGES = {
     "kernels/awq": ["kernels/host", "kernels/device"],
     "kernels/dense": ["kernels/host", "kernels/device"],
     "kernels/attention": ["kernels/host", "kernels/device"],
-    "kernels/collective": ["kernels/awq", "kernels/host", "kernels/device"],
+    "kernels/collective": ["kernels/awq", "kernels/norm", "kernels/host", "kernels/device"],
     "kernels/norm": ["kernels/awq", "kernels/host", "kernels/device"],
     "kernels/mlp": ["kernels/awq", "kernels/host", "kernels/device"],
     "kernels/embedding": ["kernels/host", "kernels/device"],
@@ -33,7 +33,8 @@ EDGES = {
     "worker/vocabulary": ["worker/base", "proto/wire"],
     "worker/device": ["kernels/host", "proto/wire"],
     # ranks' sums are kernels of ours where GPUs reach each other's memory.
-    "worker/parallel": ["worker/base", "worker/device", "kernels/awq", "kernels/collective", "proto/wire"],
+    "worker/parallel": ["worker/base", "worker/device", "kernels/awq", "kernels/collective", "kernels/norm",
+                        "proto/wire"],
     "worker/weights": ["worker/base", "worker/parallel", "kernels/cpu", "proto/wire"],
     "worker/model": ["worker/weights", "worker/parallel", "worker/base", "kernels/cpu", "proto/wire"],
     "worker/executor": ["worker/base", "proto/wire"],
