@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-#include "tests/kernels/cuda/peer_ranks.h"
+#include "tests/kernels/cuda/normed_sum.h"
 
 namespace sluice::kernels::collective {
 namespace {
@@ -17,27 +17,15 @@ struct Case {
   int pieces = 1;
 };
 
-struct NormedPart : Part {
-  std::unique_ptr<DeviceArray<float>> residual;
-  std::unique_ptr<DeviceArray<__nv_bfloat16>> out;
-};
-
-// One operation: what all ranks bring, and what they have in common.
-struct Operation {
-  Case of;
-  std::vector<float> start;  // of the residual
-  std::vector<__nv_bfloat16> weight;
-  std::unique_ptr<DeviceArray<__nv_bfloat16>> weight_device;
-  std::vector<NormedPart> parts;  // by rank
-};
+using Operation = NormedSum<Case>;
 
 // Of a buffer. 2, 4 or 8 ranks: 34, 20 or 16 rows of 5,120 values, and 32, 20 or 16 of 32.
 constexpr int kVectors = 32 * 1024;
 constexpr int kFewVectors = 3 * 64;
 
-class PeerAddRmsNormTest : public PeerRanksTest {
+class PeerAddRmsNormTest : public NormedSumTest {
  protected:
-  PeerAddRmsNormTest() : PeerRanksTest(kVectors) {}
+  PeerAddRmsNormTest() : NormedSumTest(kVectors) {}
 
   void LoadKernels() override {
     const Operation one = Make({1, 8});
@@ -45,21 +33,7 @@ class PeerAddRmsNormTest : public PeerRanksTest {
     CheckCuda(cudaDeviceSynchronize());
   }
 
-  Operation Make(const Case& of) {
-    Operation operation = {.of = of, .start = {}, .weight = {}, .weight_device = {}, .parts = {}};
-    operation.start.resize(static_cast<size_t>(of.rows) * static_cast<size_t>(of.width));
-    for (float& value : operation.start) value = 30.0f * Draw();
-    operation.weight = RandomBf16(rng_, static_cast<size_t>(of.width), 1.0f);
-    operation.weight_device = std::make_unique<DeviceArray<__nv_bfloat16>>(operation.weight);
-    for (int rank = 0; rank < world(); ++rank) {
-      NormedPart part = {MakePart(of.rows, of.width, of.pieces), nullptr, nullptr};
-      part.residual = std::make_unique<DeviceArray<float>>(operation.start);
-      part.out = std::make_unique<DeviceArray<__nv_bfloat16>>(operation.start.size());
-      operation.parts.push_back(std::move(part));
-    }
-    CheckCuda(cudaDeviceSynchronize());  // fills of memory; the ranks' streams wait for nobody
-    return operation;
-  }
+  Operation Make(const Case& of) { return MakeSum(of); }
 
   PeerAddRmsNorm ArgumentsOf(int rank, const Operation& operation) {
     const NormedPart& part = operation.parts[static_cast<size_t>(rank)];

@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-#include "tests/kernels/cuda/peer_ranks.h"
+#include "tests/kernels/cuda/normed_sum.h"
 
 namespace sluice::kernels::collective {
 namespace {
@@ -20,25 +20,12 @@ struct Case {
   int num_sms = kManySms;  // for the emulator, where as many blocks run at once as there are
 };
 
-struct NormedPart : Part {
-  std::unique_ptr<DeviceArray<float>> residual;
-  std::unique_ptr<DeviceArray<__nv_bfloat16>> out;
-  std::unique_ptr<DeviceArray<float>> squares;
-};
+using Operation = NormedSum<Case>;
 
-// One operation: what all ranks bring, and what they have in common.
-struct Operation {
-  Case of;
-  std::vector<float> start;  // of the residual
-  std::vector<__nv_bfloat16> weight;
-  std::unique_ptr<DeviceArray<__nv_bfloat16>> weight_device;
-  std::vector<NormedPart> parts;  // by rank
-};
-
-class PeerAllReduceNormTest : public PeerRanksTest {
+class PeerAllReduceNormTest : public NormedSumTest {
  protected:
   // For 16 rows of 5,120 values.
-  PeerAllReduceNormTest() : PeerRanksTest(int64_t{16 * 5120 / 4} * GetParam()) {}
+  PeerAllReduceNormTest() : NormedSumTest(int64_t{16 * 5120 / 4} * GetParam()) {}
 
   void LoadKernels() override {
     const Operation one = Make({1, 4});
@@ -77,23 +64,7 @@ class PeerAllReduceNormTest : public PeerRanksTest {
     return cases;
   }
 
-  Operation Make(const Case& of) {
-    Operation operation = {.of = of, .start = {}, .weight = {}, .weight_device = {}, .parts = {}};
-    operation.start.resize(static_cast<size_t>(of.rows) * static_cast<size_t>(of.width));
-    for (float& value : operation.start) value = 30.0f * Draw();
-    operation.weight = RandomBf16(rng_, static_cast<size_t>(of.width), 1.0f);
-    operation.weight_device = std::make_unique<DeviceArray<__nv_bfloat16>>(operation.weight);
-    for (int rank = 0; rank < world(); ++rank) {
-      NormedPart part = {MakePart(of.rows, of.width, of.pieces), nullptr, nullptr, nullptr};
-      part.residual = std::make_unique<DeviceArray<float>>(operation.start);
-      part.out = std::make_unique<DeviceArray<__nv_bfloat16>>(operation.start.size());
-      part.squares =
-          std::make_unique<DeviceArray<float>>(static_cast<size_t>(of.rows) * awq::kRowParts);
-      operation.parts.push_back(std::move(part));
-    }
-    CheckCuda(cudaDeviceSynchronize());  // fills of memory; the ranks' streams wait for nobody
-    return operation;
-  }
+  Operation Make(const Case& of) { return MakeSum(of); }
 
   PeerAllReduceNorm ArgumentsOf(int rank, const Operation& operation) {
     const NormedPart& part = operation.parts[Index(rank)];
