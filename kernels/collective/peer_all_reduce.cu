@@ -6,6 +6,7 @@
 #include "kernels/collective/peer_launch.h"
 #include "kernels/collective/peer_turn.cuh"
 #include "kernels/device/launch.cuh"
+#include "kernels/host/is_aligned.h"
 
 namespace sluice::kernels::collective {
 namespace {

@@ -11,6 +11,7 @@
 #include "kernels/device/float4.cuh"
 #include "kernels/device/launch.cuh"
 #include "kernels/device/reduce.cuh"
+#include "kernels/host/is_aligned.h"
 
 namespace sluice::kernels::collective {
 namespace {

@@ -15,10 +15,6 @@
 
 namespace sluice::kernels::collective {
 
-inline bool IsAligned(const void* pointer, uintptr_t bytes) {
-  return reinterpret_cast<uintptr_t>(pointer) % bytes == 0;
-}
-
 inline LaunchResult CheckPart(const awq::LinearOutput& part, int num_sms) {
   if (part.row_scale.squares != nullptr) {
     return InvalidArguments("sum over peers: parts have no row scale");

@@ -15,6 +15,7 @@
 #include "kernels/dense/cublaslt_api.h"
 #include "kernels/dense/dense_linear.h"
 #include "kernels/dense/small_dense_linear.h"
+#include "kernels/host/is_aligned.h"
 
 namespace sluice::kernels::dense {
 namespace {
@@ -58,10 +59,6 @@ struct Choice {
   Owned<cublaslt::MatrixLayout> weight, x, y;
   cublaslt::Algorithm algorithm = {};
 };
-
-bool IsAligned(const void* pointer, uintptr_t alignment) {
-  return reinterpret_cast<uintptr_t>(pointer) % alignment == 0;
-}
 
 }  // namespace
 

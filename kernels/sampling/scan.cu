@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernels/device/launch.cuh"
+#include "kernels/host/is_aligned.h"
 #include "kernels/sampling/passes.h"
 #include "kernels/sampling/row_logits.cuh"
 #include "kernels/sampling/row_scan.cuh"
@@ -190,13 +191,13 @@ const char* PreparePasses(const LogitsView& logits, int num_token_ids, int num_l
     return "sampling: more token ids than logits";
   }
   if (num_logits < 0 || num_logits > 65535) return "sampling: at most 65535 rows of logits";
-  if (num_sms < 1 || workspace == nullptr || reinterpret_cast<uintptr_t>(workspace) % 16 != 0) {
+  if (num_sms < 1 || workspace == nullptr || !IsAligned(workspace, 16)) {
     return "sampling: no workspace, or one that is not aligned to 16 bytes";
   }
   passes->logits = logits;
   passes->aligned = logits.shard_width % 4 == 0 &&
                     (logits.world == 1 || logits.shard_stride % 4 == 0) &&
-                    reinterpret_cast<uintptr_t>(logits.base) % 16 == 0;
+                    IsAligned(logits.base, 16);
   passes->num_segments = NumSegments(logits.vocab());
   passes->num_token_ids = num_token_ids;
   passes->num_logits = num_logits;

@@ -2,6 +2,7 @@
 #include "kernels/sampling/set_rows.h"
 
 #include "kernels/device/launch.cuh"
+#include "kernels/host/is_aligned.h"
 #include "kernels/sampling/row_upload.h"
 
 namespace sluice::kernels::sampling {
@@ -94,11 +95,10 @@ __global__ void __launch_bounds__(kThreads) FillRowsKernel(SetRows set) {
 LaunchResult RunSetRows(const SetRows& set, cudaStream_t stream) {
   if (set.num_rows == 0) return {};
   if (set.num_rows < 0 || set.num_rows > set.state.max_rows || set.num_rows > 65535 ||
-      set.upload == nullptr || reinterpret_cast<uintptr_t>(set.upload) % 8 != 0) {
+      set.upload == nullptr || !IsAligned(set.upload, 8)) {
     return InvalidArguments("rows of the sampler: no upload, or more rows than the state has");
   }
-  if (reinterpret_cast<uintptr_t>(set.state.marks) % 16 != 0 ||
-      reinterpret_cast<uintptr_t>(set.state.bias) % 16 != 0) {
+  if (!IsAligned(set.state.marks, 16) || !IsAligned(set.state.bias, 16)) {
     return InvalidArguments("rows of the sampler: marks and bias must be aligned to 16 bytes");
   }
   const dim3 grid(kBlocksPerRow, static_cast<unsigned>(set.num_rows));

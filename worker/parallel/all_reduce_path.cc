@@ -79,12 +79,12 @@ NormPath ChooseNormPath(AllReduceMode mode, const NormedSumShape& shape,
   const bool can_go_by_rows = count <= std::numeric_limits<int>::max() &&
                               kernels::collective::TakesPeerAddRmsNorm(
                                   shape.world_size, shape.width, shape.buffer_bytes / kVectorBytes);
-  const bool scaled =
-      preferred.has_value() ? preferred == NormPath::kScaled : bytes <= bounds->scaled;
-  if (can_be_scaled && scaled) return NormPath::kScaled;
-  const bool by_rows =
-      preferred.has_value() ? preferred == NormPath::kByRows : bytes >= bounds->by_rows;
-  return can_go_by_rows && by_rows ? NormPath::kByRows : NormPath::kApart;
+  NormPath fastest = NormPath::kApart;
+  if (bytes >= bounds->by_rows) fastest = NormPath::kByRows;
+  if (bytes <= bounds->scaled && can_be_scaled) fastest = NormPath::kScaled;
+  const NormPath path = preferred.value_or(fastest);
+  const bool possible = path == NormPath::kScaled ? can_be_scaled : can_go_by_rows;
+  return possible ? path : NormPath::kApart;
 }
 
 }  // namespace sluice::worker

@@ -267,8 +267,9 @@ std::string PeerCommunicator::Describe() const {
     return absl::StrCat("sums over ranks go through NCCL alone; GPUs share no memory: ",
                         why_not_.message());
   }
-  if (options_.mode == AllReduceMode::kPeer)
+  if (options_.mode == AllReduceMode::kPeer) {
     return "sums over ranks go through the GPUs' peer memory";
+  }
   return "sums over ranks go through the GPUs' peer memory, the largest through NCCL";
 }
 
